@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// tests/support/data.hpp - test data that may be missing, and how far a test should go.
+//   A test without its data is skipped with the reason, counted by tests/run.sh, and fails under --require-data:
+//
+//     auto path = hotpath_test::data_or_skip("traffic/x.jsonl");   // below $HOTPATH_TEST_DATA
+//     if (!path) return;
+#pragma once
+#include <optional>
+#include <string>
+
+namespace hotpath_test {
+
+// Says on the output and in $HOTPATH_SKIP_LOG that the running test case shows nothing, and why. Fails it under HOTPATH_REQUIRE_DATA=1.
+void skip(const std::string& reason);
+
+// The path of a file or folder below $HOTPATH_TEST_DATA. nullopt: it is not there, and the test case was skipped; return.
+std::optional<std::string> data_or_skip(const std::string& relative);
+
+// True in `tests/run.sh --full`: repeat as often as the specification of the test says, instead of the scaled count.
+bool full();
+
+// The repository's root, for files that are committed: source_dir() + "/tests/data/...".
+const char* source_dir();
+
+}  // namespace hotpath_test
