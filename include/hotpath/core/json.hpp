@@ -25,6 +25,7 @@
 #include <optional>   // writer: an empty one is null
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>     // decoded keys, one per level
 #include <hotpath/core/detail/utf8.hpp>
 #include <hotpath/core/result.hpp>

@@ -35,13 +35,13 @@ enum class errc : std::uint8_t {
 
 struct error {
   errc code = errc::internal;
-  std::string detail;        // what was wrong and what was expected: "max_tokens is -5, want 1 or more"
-  std::string source;        // file, or URL without credentials; may be empty
+  std::string detail{};      // what was wrong and what was expected: "max_tokens is -5, want 1 or more"
+  std::string source{};      // file, or URL without credentials; may be empty
   std::uint64_t line = 0;    // from 1; 0 = not by line
   std::uint64_t column = 0;  // from 1, in bytes; 0 = unknown
   std::uint64_t byte = 0;    // offset from 0, used when `line` is 0 and `has_byte`
   bool has_byte = false;
-  std::string hint;          // what to do about it; may be empty
+  std::string hint{};        // what to do about it; may be empty. The {}: fields may be left out of a designated initializer
 
   // "source:line:column: detail; hint", one line, with the parts that are known.
   std::string message() const {
