@@ -77,7 +77,7 @@ namespace detail {
 #if !HOTPATH_NO_EXCEPTIONS
   throw exception(e);
 #else
-  HOTPATH_ASSERT(!"result::value() of an error");
+  HOTPATH_ASSERT(false && "result::value() of an error");
   std::abort();
 #endif
 }
