@@ -15,13 +15,14 @@ struct client_interval {
   std::uint64_t wakeups = 0;          // returns of epoll_wait with at least one event
   std::uint64_t reads = 0;            // recvmsg calls that returned bytes
   std::uint64_t bytes_received = 0, bytes_sent = 0;
-  std::uint64_t content_events = 0, inexact_events = 0;
+  std::uint64_t content_events = 0;
+  std::uint64_t inexact_events = 0;   // that shared their read with another content event (or part of one), or had no kernel stamp
   std::uint64_t receive_queue_max = 0;  // bytes seen waiting in one socket, high-water
   std::uint32_t open_descriptors = 0;   // of this thread's loop, at the end of the interval
   std::uint32_t in_flight = 0;          // at the end of the interval
   nanoseconds suspended{};            // the longest gap in which the loop's clock jumped: SIGSTOP, a suspended machine
-  stats::sketch loop_lag_ns;          // how late a due timer or ready socket was handled (wake-up lag)
-  stats::sketch read_lag_ns;          // time after recvmsg minus the kernel's receive stamp
+  stats::sketch loop_lag_ns{};         // how late a due timer or ready socket was handled (wake-up lag)
+  stats::sketch read_lag_ns{};         // time after recvmsg minus the kernel's receive stamp
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::model

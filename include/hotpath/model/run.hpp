@@ -53,6 +53,7 @@ struct run_info {
   nanoseconds ended{};                    // last request closed, since the origin
   run_state state = run_state::running;
   std::string stop_reason;
+  std::uint64_t unsent = 0;               // due, but the run ended while they waited for a slot
   loss lost;                              // finished requests that could not be stored
   std::vector<std::string> notes;         // what a reader must know: "workload cycled 3 times", "3 stale connections"
   std::uint64_t ephemeral_ports_left = 0; // at the start; 0 = not known (unix socket)

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <hotpath/replay/dispatch.hpp>
+
+#include <utility>
+
+namespace hotpath::inline HOTPATH_ABI::replay {
+
+HOTPATH_FN std::optional<dispatch::turn> dispatch::claim(nanoseconds now, nanoseconds since_start) {
+  const std::lock_guard lock{mutex_};
+  if (plan_.max_duration && since_start >= *plan_.max_duration) closed_ = true;
+  if (plan_.max_requests && next_ >= *plan_.max_requests) closed_ = true;
+  if (stopped_ || closed_) return std::nullopt;
+  return turn{.index = next_++, .intended = now, .slot_free = {}};
+}
+
+HOTPATH_FN std::optional<dispatch::turn> dispatch::due(std::uint64_t index, nanoseconds intended) {
+  const std::lock_guard lock{mutex_};
+  turn t{.index = index, .intended = intended, .slot_free = {}};
+  if (plan_.max_in_flight == 0) return t;
+  if (held_slots_ >= plan_.max_in_flight) {
+    waiting_.push_back(t);
+    return std::nullopt;
+  }
+  ++held_slots_;
+  t.slot_free = {intended, model::stamp_source::user, true};  // a slot was there when it fell due
+  return t;
+}
+
+HOTPATH_FN std::optional<dispatch::turn> dispatch::release(nanoseconds now) {
+  const std::lock_guard lock{mutex_};
+  if (plan_.max_in_flight == 0 || !plan_.open()) return std::nullopt;
+  if (waiting_.empty()) {
+    --held_slots_;
+    return std::nullopt;
+  }
+  turn t = waiting_.front();
+  waiting_.pop_front();
+  t.slot_free = {now, model::stamp_source::user, true};
+  return t;
+}
+
+HOTPATH_FN void dispatch::drop_waiting() {
+  unsent_ += waiting_.size();
+  waiting_.clear();
+}
+
+HOTPATH_FN void dispatch::stop(std::string_view reason) {
+  const std::lock_guard lock{mutex_};
+  if (!std::exchange(stopped_, true)) reason_ = reason;
+  drop_waiting();
+}
+
+HOTPATH_FN void dispatch::close() {
+  const std::lock_guard lock{mutex_};
+  closed_ = true;
+  drop_waiting();
+}
+
+HOTPATH_FN void dispatch::started() {
+  const std::lock_guard lock{mutex_};
+  ++counts_.sent;
+  ++counts_.in_flight;
+}
+
+HOTPATH_FN void dispatch::not_sent(std::uint64_t n) {
+  const std::lock_guard lock{mutex_};
+  unsent_ += n;
+}
+
+HOTPATH_FN void dispatch::finished(const model::request& r) {
+  const std::lock_guard lock{mutex_};
+  --counts_.in_flight;
+  ++counts_.finished;
+  if (r.status == model::request_status::ok) {
+    ++counts_.ok;
+    failed_in_a_row_ = 0;
+    counts_.output_tokens += static_cast<std::uint64_t>(r.completion_tokens.value_or(0));
+    if (r.first_content) ttft_ms_.add((r.first_content.at - r.intended.at).ms());
+    if (r.first_content && r.completion_tokens.value_or(0) > 1)
+      tpot_ms_.add((r.last_content.at - r.first_content.at).ms() / static_cast<double>(*r.completion_tokens - 1));
+    return;
+  }
+  if (r.status != model::request_status::failed) return;
+  ++counts_.failed;
+  ++failed_in_a_row_;
+  if (stopped_) return;
+  const auto halt = [&](std::string why) {
+    stopped_ = true;
+    reason_ = std::move(why) + " (" + std::string(name_of(r.error)) + ": " + r.error_message + ")";
+    drop_waiting();
+  };
+  if (r.http_status == 401 || r.http_status == 403) {
+    refused_ = true;
+    halt("the server refused us with HTTP " + std::to_string(r.http_status));
+  } else if (limits_.in_a_row != 0 && failed_in_a_row_ >= limits_.in_a_row) {
+    halt(std::to_string(failed_in_a_row_) + " requests in a row failed");
+  } else if (counts_.finished >= limits_.after) {
+    if (limits_.count && counts_.failed > *limits_.count) halt(std::to_string(counts_.failed) + " requests failed, more than --max-errors");
+    else if (limits_.share && static_cast<double>(counts_.failed) > *limits_.share * static_cast<double>(counts_.finished))
+      halt(std::to_string(counts_.failed) + " of " + std::to_string(counts_.finished) + " requests failed, more than --max-errors");
+  }
+}
+
+HOTPATH_FN bool dispatch::stopped() const {
+  const std::lock_guard lock{mutex_};
+  return stopped_;
+}
+HOTPATH_FN bool dispatch::closed() const {
+  const std::lock_guard lock{mutex_};
+  return closed_ || stopped_;
+}
+HOTPATH_FN std::string dispatch::reason() const {
+  const std::lock_guard lock{mutex_};
+  return reason_;
+}
+HOTPATH_FN bool dispatch::refused() const {
+  const std::lock_guard lock{mutex_};
+  return refused_;
+}
+HOTPATH_FN std::uint64_t dispatch::unsent() const {
+  const std::lock_guard lock{mutex_};
+  return unsent_;
+}
+HOTPATH_FN std::uint64_t dispatch::waiting() const {
+  const std::lock_guard lock{mutex_};
+  return waiting_.size();
+}
+
+HOTPATH_FN progress dispatch::snapshot() {
+  const std::lock_guard lock{mutex_};
+  progress p = counts_;
+  p.waiting = waiting_.size();
+  p.ttft_p50_ms = ttft_ms_.quantile(0.5);
+  p.tpot_p50_ms = tpot_ms_.quantile(0.5);
+  p.phase = stopped_ || closed_ ? "draining" : "sending";
+  ttft_ms_ = stats::sketch{};
+  tpot_ms_ = stats::sketch{};
+  return p;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::replay

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/replay/dispatch.hpp - who sends what when: the schedule's slots, shared by the client's threads.
+//   Taken a few times per request under one mutex. Counts what happened, for the progress line and the stop rules.
+#pragma once
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <hotpath/core/sketch.hpp>
+#include <hotpath/model/request.hpp>
+#include <hotpath/model/schedule.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::replay {
+
+// When to give up by itself: after `after` finished requests more than `count` or `share` of them failed, or `in_a_row`.
+struct error_limits {
+  std::optional<std::uint64_t> count = {};
+  std::optional<double> share = 0.10;
+  std::uint64_t in_a_row = 20;   // 0: no such rule
+  std::uint64_t after = 20;
+};
+
+// A snapshot for people; latencies are those of the requests that finished since the snapshot before.
+struct progress {
+  nanoseconds elapsed{};
+  std::uint64_t sent = 0, finished = 0, ok = 0, failed = 0, in_flight = 0, waiting = 0;
+  std::uint64_t output_tokens = 0;
+  std::optional<double> ttft_p50_ms, tpot_p50_ms;
+  std::string_view phase;   // "sending", "draining"
+};
+
+class dispatch {
+ public:
+  dispatch(const model::schedule& plan, const error_limits& limits) : plan_(plan), limits_(limits) {}
+
+  struct turn {
+    std::uint64_t index = 0;
+    nanoseconds intended{};     // since the origin
+    model::stamp slot_free;     // open loop with a cap
+  };
+
+  // Closed loop: the next index, while the limits allow. `now` is since the start of sending.
+  std::optional<turn> claim(nanoseconds now, nanoseconds since_start);
+  // Open loop: request `index` is due. Its turn, or nothing: it waits for a slot of the cap.
+  std::optional<turn> due(std::uint64_t index, nanoseconds intended);
+  // A request ended and its slot is free: with a cap, the turn of the one that waited longest.
+  std::optional<turn> release(nanoseconds now);
+  // No more is sent. The first reason stays. What waited for a slot is never sent, and counted.
+  void stop(std::string_view reason);
+  // The end of a planned duration: as stop, without being a reason.
+  void close();
+
+  void started();
+  void finished(const model::request& r);
+  void not_sent(std::uint64_t n);
+
+  bool stopped() const;
+  bool closed() const;
+  std::string reason() const;
+  bool refused() const;                 // stopped by 401 or 403
+  std::uint64_t unsent() const;
+  std::uint64_t waiting() const;
+  progress snapshot();
+
+ private:
+  void drop_waiting();
+  const model::schedule& plan_;
+  const error_limits limits_;
+  mutable std::mutex mutex_;
+  std::deque<turn> waiting_;
+  std::string reason_;
+  progress counts_;
+  stats::sketch ttft_ms_, tpot_ms_;     // since the last snapshot
+  std::uint64_t next_ = 0, held_slots_ = 0, failed_in_a_row_ = 0, unsent_ = 0;
+  bool stopped_ = false, closed_ = false, refused_ = false;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::replay
+
+#if HOTPATH_HEADER_ONLY
+#include <hotpath/replay/dispatch-inl.hpp>
+#endif

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/replay/feeder.hpp - prepares requests ahead of their time, on a thread of its own.
+//   Reading a workload, composing JSON and HTTP heads never happens on a thread that keeps time. Bounded: what is ahead is at
+//   most 4,096 requests and 32 MiB (or one request, if it is larger).
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+#include <hotpath/core/result.hpp>
+#include <hotpath/model/request.hpp>
+#include <hotpath/net/http.hpp>
+#include <hotpath/net/url.hpp>
+#include <hotpath/replay/api.hpp>
+#include <hotpath/replay/workload.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::replay {
+
+struct prepared {
+  model::request record;   // identity and plan
+  std::string wire;        // head and body, as they go to the socket
+};
+
+struct wire_options {
+  net::url endpoint;
+  std::vector<net::header> headers;  // with their secrets; they go to the wire and nowhere else
+  body_options body;
+  std::string id_prefix;        // X-Request-Id: <prefix>-000001
+  std::uint64_t warmup = 0;
+  bool keep_text = false;
+  bool single_pass = false;     // end with the workload instead of cycling it
+};
+
+// The error of a workload without a single request: what was skipped and why.
+error nothing_to_send(const workload& load);
+
+class feeder {
+ public:
+  enum class take_result : std::uint8_t { ready, not_yet, ended };
+
+  // `ring` is called from the feeder's thread when take() has answered not_yet and more is there now.
+  feeder(workload& source, wire_options options, std::function<void()> ring);
+  ~feeder();
+  feeder(const feeder&) = delete;
+  feeder& operator=(const feeder&) = delete;
+
+  // Request number `index` of the schedule; each index once, in roughly ascending order. Any thread.
+  take_result take(std::uint64_t index, prepared& out);
+  // Blocks until the first request is prepared or none will be.
+  void wait_first();
+
+  std::optional<error> failure() const;
+  std::uint64_t passes() const;
+  std::uint64_t prepared_count() const;
+
+ private:
+  void run();
+  result<void> compose(workload_item& item, std::uint64_t index, prepared& out);
+
+  workload& source_;
+  const wire_options options_;
+  const std::function<void()> ring_;
+  mutable std::mutex mutex_;
+  std::condition_variable room_, first_;
+  std::deque<std::optional<prepared>> ahead_;   // [base_, base_ + size)
+  std::uint64_t base_ = 0, next_ = 0, passes_ = 1;
+  std::size_t ahead_bytes_ = 0;
+  std::optional<error> failure_;
+  bool ended_ = false, stop_ = false, hungry_ = false;
+  std::thread thread_;   // last: it uses all of the above
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::replay
+
+#if HOTPATH_HEADER_ONLY
+#include <hotpath/replay/feeder-inl.hpp>
+#endif
