@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/hotpath.hpp - everything that needs only the standard library and Linux.
+//   For trying things out, and for the single header. In a program include the part you use: this is the heaviest way.
+#pragma once
+#include <hotpath/config.hpp>
+#include <hotpath/core/atomic.hpp>
+#include <hotpath/core/json.hpp>
+#include <hotpath/core/random.hpp>
+#include <hotpath/core/result.hpp>
+#include <hotpath/core/sketch.hpp>
+#include <hotpath/core/stats.hpp>
+#include <hotpath/core/text.hpp>
+#include <hotpath/core/time.hpp>
+#include <hotpath/core/utc.hpp>
+#include <hotpath/model/chunk_log.hpp>
+#include <hotpath/model/client.hpp>
+#include <hotpath/model/clock.hpp>
+#include <hotpath/model/loss.hpp>
+#include <hotpath/model/request.hpp>
+#include <hotpath/model/run.hpp>
+#include <hotpath/model/sample.hpp>
+#include <hotpath/model/schedule.hpp>
+#include <hotpath/net/fetch.hpp>
+#include <hotpath/net/http.hpp>
+#include <hotpath/net/loop.hpp>
+#include <hotpath/net/stamp.hpp>
+#include <hotpath/net/tcp.hpp>
+#include <hotpath/net/url.hpp>
+#include <hotpath/replay/api.hpp>
+#include <hotpath/replay/client.hpp>
+#include <hotpath/replay/dispatch.hpp>
+#include <hotpath/replay/exchange.hpp>
+#include <hotpath/replay/feeder.hpp>
+#include <hotpath/replay/schedule.hpp>
+#include <hotpath/replay/sse.hpp>
+#include <hotpath/replay/worker.hpp>
+#include <hotpath/replay/workload.hpp>
+#include <hotpath/report/json.hpp>
+#include <hotpath/report/verdict.hpp>
+#include <hotpath/run/record.hpp>
+#include <hotpath/serve/definitions.hpp>
+#include <hotpath/version.hpp>
