@@ -231,7 +231,7 @@ TEST_CASE("replay: F-NET-15 an error body under status 200, and an error event i
   CHECK(quoted.record().error_message.find("secret prompt") == std::string::npos);
 }
 
-TEST_CASE("replay: F-NET-16 F-NET-17 statuses are classified, their messages kept without the request they quote") {
+TEST_CASE("replay: F-NET-16 statuses are classified, their messages kept without the request they quote") {
   const auto answer = [](int status, const std::string& body, const std::string& type = "application/json") {
     return feed({"HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body}).record();
   };
@@ -249,7 +249,7 @@ TEST_CASE("replay: F-NET-16 F-NET-17 statuses are classified, their messages kep
   CHECK(real.reusable());
 }
 
-TEST_CASE("replay: F-NET-18 a redirect is refused and named") {
+TEST_CASE("replay: a redirect is refused and named") {
   const exchange x = feed({"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://user:pw@elsewhere/v1?api_key=canary\r\nContent-Length: 0\r\n\r\n"});
   CHECK(x.record().status == model::request_status::failed);
   CHECK(x.record().error == model::error_class::not_sse);

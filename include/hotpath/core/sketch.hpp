@@ -27,7 +27,8 @@ class sketch {
   static constexpr std::size_t max_buckets = 2048;
 
   // alpha: the relative error, in (0, 1); other values are clamped to 1e-4 ... 0.5.
-  explicit sketch(double alpha = 0.01) noexcept
+  sketch() noexcept : sketch(0.01) {}
+  explicit sketch(double alpha) noexcept
       : alpha_(!(alpha >= 1e-4) ? 1e-4 : alpha > 0.5 ? 0.5 : alpha),
         per_log_(1 / (__builtin_log1p(alpha_) - __builtin_log1p(-alpha_))) {}
 

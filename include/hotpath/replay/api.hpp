@@ -24,9 +24,9 @@ inline constexpr std::string_view api_names[] = {"auto", "completions", "chat"};
 constexpr std::string_view name_of(api a) { return api_names[static_cast<std::size_t>(a)]; }
 
 struct body_options {
-  std::string model;
+  std::string model = {};
   bool ignore_eos = false;   // sends ignore_eos and min_tokens = max_tokens: a fixed output length
-  std::string extra_body;    // a JSON object; its members replace those of the workload and ours, except "stream"
+  std::string extra_body = {};  // a JSON object; its members replace those of the workload and ours, except "stream"
 };
 
 // Checks that `extra_body` is a JSON object. Errors: usage, with what is wrong.

@@ -35,17 +35,17 @@ using stop_flag = light_atomic<int>;
 
 struct client_options {
   std::string url = "http://localhost:8000";   // or unix:PATH
-  body_options body;
-  std::vector<net::header> headers;            // may hold secrets: they reach the wire and nothing else
-  timeouts limits;
-  error_limits errors;
+  body_options body = {};
+  std::vector<net::header> headers = {};       // may hold secrets: they reach the wire and nothing else
+  timeouts limits = {};
+  error_limits errors = {};
   nanoseconds drain{5'000'000'000};            // after a stop: what is still in flight then is cancelled
   std::uint32_t threads = 1;
   std::uint64_t warmup = 0;                    // the first requests, marked and left out of statistics
   bool keep_text = false;
-  std::string id_prefix;                       // of X-Request-Id; empty: "hotpath-" and six random digits
+  std::string id_prefix = {};                  // of X-Request-Id; empty: "hotpath-" and six random digits
   const stop_flag* stop = nullptr;
-  std::function<void(const progress&)> on_progress;   // about every half second, from the caller's thread
+  std::function<void(const progress&)> on_progress = {};  // about every half second, from the caller's thread
 };
 
 // What run() knows beside the requests.

@@ -11,6 +11,7 @@ namespace hotpath::inline HOTPATH_ABI::replay {
 namespace detail {
 inline constexpr std::size_t message_limit = 1024;       // bytes of an error's text that are kept
 inline constexpr std::size_t other_body_kept = 16 << 10;  // enough for any error object; the rest is read and dropped
+inline constexpr std::uint64_t other_body_limit = 64u << 20;
 
 inline bool begins_like_a_stream(std::string_view body) {
   for (const std::string_view field : {"data:", "event:", "id:", "retry:", ":"})
@@ -34,8 +35,7 @@ HOTPATH_FN void exchange::begin(model::request&& planned, bool keep_text) {
   usage_seen_ = -1;
   body_ = body::undecided;
   keep_text_ = keep_text;
-  holding_ = head_seen_ = done_ = trailing_bytes_ = server_error_ = bad_json_ = false;
-  exact_usage_ = true;
+  holding_ = head_seen_ = done_ = encoded_ = trailing_bytes_ = server_error_ = bad_json_ = false;
   content_in_read_ = inexact_in_read_ = 0;
 }
 
@@ -54,7 +54,13 @@ HOTPATH_FN void exchange::received(std::string_view bytes, const arrival& when) 
     const auto why = http_.fault() == net::http_fault::over_limit  ? model::error_class::over_limit
                      : http_.fault() == net::http_fault::truncated ? model::error_class::truncated
                                                                    : model::error_class::bad_framing;
-    close(model::request_status::failed, why, http_.what());
+    // The class "bad_framing" covers both; the name of the fault tells an ambiguous length, which a proxy could be tricked with.
+    close(model::request_status::failed, why, std::string(name_of(http_.fault())) + ": " + std::string(http_.what()));
+  } else if (body_ == body::other && http_.body_bytes() > detail::other_body_limit) {
+    close(model::request_status::failed, model::error_class::over_limit, "HTTP " + std::to_string(record_.http_status) + " with a body of more than 64 MiB");
+  } else if (encoded_) {
+    close(model::request_status::failed, model::error_class::not_sse,
+          "the answer is encoded (" + text::printable(http_.head().content_encoding, 32) + ") although identity was asked for");
   } else if (sse_.over_limit()) {
     close(model::request_status::failed, model::error_class::over_limit, "a server-sent event is larger than the limit of 1 MiB");
   } else if (framing_ended()) {
@@ -69,7 +75,8 @@ HOTPATH_FN void exchange::on_head() {
   record_.head = stamp(true);
   const net::response_head head = http_.head();
   record_.http_status = head.status;
-  if (head.status != 200) body_ = body::other;
+  encoded_ = !head.content_encoding.empty() && !net::iequals(head.content_encoding, "identity");
+  if (head.status != 200 || encoded_) body_ = body::other;
   else if (head.event_stream()) body_ = body::stream;
   else if (net::iequals(head.media_type(), "application/json") || net::iequals(head.media_type(), "text/html")) body_ = body::other;
 }

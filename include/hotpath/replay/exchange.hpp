@@ -87,8 +87,8 @@ class exchange {
   std::int64_t usage_seen_ = -1;   // completion tokens of the last usage object
   std::uint32_t content_in_read_ = 0, inexact_in_read_ = 0;
   body body_ = body::undecided;
-  bool keep_text_ = false, holding_ = false, head_seen_ = false, done_ = false, trailing_bytes_ = false;
-  bool server_error_ = false, bad_json_ = false, exact_usage_ = true;
+  bool keep_text_ = false, holding_ = false, head_seen_ = false, done_ = false, encoded_ = false, trailing_bytes_ = false;
+  bool server_error_ = false, bad_json_ = false;
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::replay

@@ -86,7 +86,7 @@ HOTPATH_FN result<void> feeder::compose(workload_item& item, std::uint64_t index
 
   std::string body;
   write_body(body, item, options_.body);
-  std::vector<net::header> headers{{"Content-Type", "application/json"}, {"Accept", "text/event-stream"}, {"X-Request-Id", r.id}};
+  std::vector<net::header> headers{{"Content-Type", "application/json"}, {"Accept", "text/event-stream"}, {"Accept-Encoding", "identity"}, {"X-Request-Id", r.id}};
   headers.insert(headers.end(), options_.headers.begin(), options_.headers.end());
   return net::write_request(out.wire, "POST", options_.endpoint.target(item.chat ? "/v1/chat/completions" : "/v1/completions"),
                      options_.endpoint.authority(), headers, body);

@@ -371,7 +371,10 @@ class worker {
   // The connection ended under the request.
   void lost(std::uint32_t who, int error) {
     connection& c = *connections_[who];
-    if (c.now == state::lingering) return end_linger(who);
+    if (c.now == state::lingering) {
+      c.talk.peer_closed(error != 0, since_origin(now_));
+      return end_linger(who);
+    }
     if (c.reused && !c.talk.any_bytes() && !c.wire.empty()) {
       // The server closed the kept-alive connection while the request was under way to it (RFC 9112, 9.3.1): once more, afresh.
       run_.stale_connections.add_relaxed(1);
@@ -406,7 +409,6 @@ class worker {
   void end_linger(std::uint32_t who) {
     connection& c = *connections_[who];
     const bool reusable = c.talk.reusable() && c.sent == c.wire.size();
-    if (c.now == state::lingering && !c.talk.framing_ended()) run_.never_framed.add_relaxed(1);
     model::request r = c.talk.take(since_origin(now_));
     if (reusable) {
       c.now = state::kept;
@@ -476,7 +478,9 @@ class worker {
       case state::backing_off:
         c.tried = 0;
         return try_address(who, good_address_);
-      case state::lingering: return end_linger(who);
+      case state::lingering:
+        run_.never_framed.add_relaxed(1);
+        return end_linger(who);
       case state::connecting:
         if (c.tried < run_.addresses.size() && now_ < c.begun + run_.limits.connect) {
           c.socket.close();
