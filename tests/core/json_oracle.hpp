@@ -32,7 +32,7 @@ struct event_log {
     word(static_cast<std::uint64_t>(v));
   }
   void number(double v) {
-    if (merge_whole && v >= -9.2e18 && v <= 9.2e18 && v == static_cast<double>(static_cast<std::int64_t>(v)) && (v != 0 || !std::signbit(v)))
+    if (merge_whole && v >= -0x1p63 && v < 0x1p63 && v == static_cast<double>(static_cast<std::int64_t>(v)) && (v != 0 || !std::signbit(v)))
       return integer(static_cast<std::int64_t>(v));
     mark('d');
     word(std::bit_cast<std::uint64_t>(v));
