@@ -34,30 +34,7 @@ constexpr std::string_view next_element(std::string_view& list) {
   list = comma == std::string_view::npos ? std::string_view() : list.substr(comma + 1);
   return trim_blanks(element);
 }
-// Bytes of a peer inside a message of ours: at most 40, without anything that moves a terminal's cursor.
-inline void append_shown(std::string& out, std::string_view s) {
-  constexpr char digits[] = "0123456789abcdef";
-  out += '"';
-  for (char c : s.substr(0, 40)) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u >= 0x20 && u < 0x7f && c != '"' && c != '\\') {
-      out += c;
-    } else {
-      out += "\\x";
-      out += digits[u >> 4];
-      out += digits[u & 15];
-    }
-  }
-  out += s.size() > 40 ? "\"..." : "\"";
-}
 }  // namespace detail
-
-HOTPATH_FN bool iequals(std::string_view a, std::string_view b) noexcept {
-  if (a.size() != b.size()) return false;
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  for (std::size_t i = 0; i < a.size(); ++i) if (lower(a[i]) != lower(b[i])) return false;
-  return true;
-}
 
 HOTPATH_FN std::string_view response_head::media_type() const noexcept {
   return detail::trim_blanks(content_type.substr(0, content_type.find(';')));
@@ -87,12 +64,9 @@ HOTPATH_FN response_head response_parser::head() const {
   return h;
 }
 
-HOTPATH_FN void response_parser::fail(http_fault f, std::string_view text, std::string_view shown) {
-  what_.assign(text);
-  if (!shown.empty()) {
-    what_ += ": ";
-    detail::append_shown(what_, shown);
-  }
+HOTPATH_FN void response_parser::fail(http_fault f, std::string_view what, std::string_view shown) {
+  what_.assign(what);
+  if (!shown.empty()) what_ += ": \"" + text::printable(shown, 40) + "\"";
   fault_ = f;
   state_ = state::failed;
   keep_alive_ = false;
@@ -118,8 +92,11 @@ HOTPATH_FN std::size_t response_parser::body_piece(std::string_view in, std::str
   std::size_t n = in.size();
   if (phase_ != phase::close_body && length_ < n) n = static_cast<std::size_t>(length_);
   if (limits_.body != 0 && n > limits_.body - body_bytes_) {
-    fail(http_fault::over_limit, "the body is larger than " + std::to_string(limits_.body) + " bytes");
-    return 0;
+    n = static_cast<std::size_t>(limits_.body - body_bytes_);  // up to the limit, as with any cut of the bytes
+    if (n == 0) {
+      fail(http_fault::over_limit, "the body is larger than " + std::to_string(limits_.body) + " bytes");
+      return 0;
+    }
   }
   piece = in.substr(0, n);
   body_bytes_ += n;
@@ -254,7 +231,7 @@ HOTPATH_FN void response_parser::content_length(std::string_view value) {
   do {  // "5, 5" is a repeated field that a proxy has joined
     const std::string_view number = detail::next_element(rest);
     std::uint64_t n = 0;
-    bool ok = !number.empty();
+    bool ok = !number.empty() && !value.ends_with(',');
     for (char c : number) {
       const auto d = static_cast<std::uint64_t>(c - '0');
       ok = ok && c >= '0' && c <= '9' && n <= (static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - d) / 10;
@@ -273,7 +250,7 @@ HOTPATH_FN void response_parser::transfer_encoding(std::string_view value) {
   do {
     const std::string_view coding = detail::next_element(value);
     if (iequals(coding, "chunked") && !chunked_) chunked_ = true;
-    else other_coding_ = true;
+    else other_coding_ = other_coding_ || !coding.empty();
   } while (!value.empty());
 }
 
@@ -384,10 +361,8 @@ HOTPATH_FN void response_parser::eof() {
 
 HOTPATH_FN result<void> check_header(std::string_view name, std::string_view value) {
   if (!detail::is_token(name)) {
-    error e{.code = errc::usage, .detail = "header name "};
-    detail::append_shown(e.detail, name);
-    e.detail += name.empty() ? " is empty" : " has a character that a header name cannot have";
-    return e;
+    if (name.empty()) return error{.code = errc::usage, .detail = "a header without a name"};
+    return error{.code = errc::usage, .detail = "header name \"" + text::printable(name, 40) + "\" has a character that none may have"};
   }
   if (detail::has_line_breaker(value) || detail::trim_blanks(value).size() != value.size()) {
     return error{.code = errc::usage,
@@ -399,12 +374,12 @@ HOTPATH_FN result<void> check_header(std::string_view name, std::string_view val
   return {};
 }
 
-HOTPATH_FN result<header> parse_header(std::string_view text) {
-  const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) {  // the text is not shown: it may be a key on its own
+HOTPATH_FN result<header> parse_header(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) {  // the line is not shown: it may be a key on its own
     return error{.code = errc::usage, .detail = "a header without a colon", .hint = "write it as \"Name: value\""};
   }
-  header h{std::string(text.substr(0, colon)), std::string(detail::trim_blanks(text.substr(colon + 1)))};
+  header h{std::string(line.substr(0, colon)), std::string(detail::trim_blanks(line.substr(colon + 1)))};
   if (auto ok = check_header(h.name, h.value); !ok) return ok.error();
   return h;
 }

@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <hotpath/core/result.hpp>
+#include <hotpath/core/text.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::net {
 
@@ -33,8 +34,8 @@ enum class http_fault : std::uint8_t { none, bad_framing, ambiguous_framing, ove
 inline constexpr std::string_view http_fault_names[] = {"none", "bad_framing", "ambiguous_framing", "over_limit", "truncated"};
 constexpr std::string_view name_of(http_fault f) { return http_fault_names[static_cast<std::size_t>(f)]; }
 
-// ASCII without case: field names, media types.
-bool iequals(std::string_view a, std::string_view b) noexcept;
+// Field names and media types have no case.
+constexpr bool iequals(std::string_view a, std::string_view b) noexcept { return text::equal_ignoring_case(a, b); }
 
 // What a caller needs of a head. The views live in the parser: until its reset, move or end. Empty: the field was not sent.
 // Of a repeated field the first one is kept, and at most 512 bytes of it.
@@ -101,7 +102,7 @@ class response_parser {
   void content_length(std::string_view value);
   void transfer_encoding(std::string_view value);
   void head_done();
-  void fail(http_fault f, std::string_view text, std::string_view shown = {});
+  void fail(http_fault f, std::string_view what, std::string_view shown = {});
 
   http_limits limits_;
   state state_ = state::head;
@@ -128,7 +129,7 @@ struct header {
 // message (Content-Length, Transfer-Encoding, Connection, Upgrade, Expect) are refused. Messages never show the value.
 result<void> check_header(std::string_view name, std::string_view value);
 // "Name: value", as typed on a command line.
-result<header> parse_header(std::string_view text);
+result<header> parse_header(std::string_view line);
 
 // Appends a whole request: head, Content-Length where there is a body or the method asks for one, body. A Host among
 // `headers` replaces `host`. Errors (a bad header, a target with spaces or control characters) leave `out` as it was.

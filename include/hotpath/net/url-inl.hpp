@@ -98,6 +98,7 @@ inline result<void> parse_host(std::string_view text, std::string_view& rest, ur
     return {};
   }
   const std::size_t end = rest.find(':');
+  if (end != rest.rfind(':')) return bad_url(text, "more than one colon in the host", "write an IPv6 address as [::1]");
   for (char c : rest.substr(0, end)) {
     const bool upper = c >= 'A' && c <= 'Z';
     const bool fits = upper || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
@@ -110,7 +111,6 @@ inline result<void> parse_host(std::string_view text, std::string_view& rest, ur
   if (u.host.empty()) return bad_url(text, "no host");
   if (u.host.size() > 253) return bad_url(text, "the host is longer than 253 characters");
   rest = end == std::string_view::npos ? std::string_view() : rest.substr(end);
-  if (rest.find(':', 1) != std::string_view::npos) return bad_url(text, "more than one colon in the host", "write an IPv6 address as [::1]");
   return {};
 }
 }  // namespace detail
