@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tests/run.sh [--full] [--require-data]: installs what is missing (Debian 12), builds, tests. The last lines are ctest's; the line
+# before them names how many tests were skipped for want of data or of a compiler.
+#   --full          the long tier: both compilers, header-only, address+undefined and thread sanitizers, 60 s per fuzz target, unscaled repeats
+#   --require-data  a skip is a failure
+# HOTPATH_TEST_DATA: folder of test data. HOTPATH_BUILD: where to build (build/). JOBS: jobs side by side (all processors).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+full=0
+for option in "$@"; do
+  case $option in
+    --full) full=1 ;;
+    --require-data) export HOTPATH_REQUIRE_DATA=1 ;;
+    *) sed -n '3,8s/^# //p' "$0" >&2; exit 2 ;;
+  esac
+done
+jobs=${JOBS:-$(nproc)} builds=$(realpath -m "${HOTPATH_BUILD:-build}")
+
+# What is asked for, and the package that has it. Libraries are looked for by a file, tools by name.
+packages=()
+need() { command -v "$1" > /dev/null || packages+=("$2"); }
+need_file() { compgen -G "$1" > /dev/null || packages+=("$2"); }
+need cmake cmake
+need ninja ninja-build
+need g++ g++
+need python3 python3
+need pkg-config pkgconf
+need clang++-14 clang-14
+need aarch64-linux-gnu-g++-12 g++-12-aarch64-linux-gnu
+need_file '/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' libclang-rt-14-dev
+need_file '/usr/lib/cmake/doctest/doctestConfig.cmake' doctest-dev
+need_file '/usr/share/cmake/nlohmann_json/nlohmann_jsonConfig.cmake' nlohmann-json3-dev
+need_file '/usr/share/cmake/CLI11/CLI11Config.cmake' libcli11-dev
+need_file '/usr/lib/*/cmake/fmt/fmt-config.cmake' libfmt-dev
+need_file '/usr/include/sqlite3.h' libsqlite3-dev
+if [ ${#packages[@]} -gt 0 ]; then
+  install=(apt-get install -y -qq --no-install-recommends "${packages[@]}")
+  if [ "$(id -u)" = 0 ]; then as_root=(); elif sudo -n true 2> /dev/null; then as_root=(sudo -n); else
+    echo "tests/run.sh: these packages are missing, and I may not install them: sudo ${install[*]}" >&2
+    exit 3
+  fi
+  echo "installing ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  log=$(mktemp)
+  if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" "${install[@]}"; } > "$log" 2>&1; then tail -n 20 "$log"; rm -f "$log"; exit 3; fi
+  rm -f "$log"
+fi
+
+export HOTPATH_SKIP_LOG=$builds/skipped.txt CMAKE_GENERATOR=Ninja CTEST_OUTPUT_ON_FAILURE=1
+mkdir -p "$builds"
+
+# Prints ctest's output as it comes, but the number of skips before its closing lines.
+closing_lines() {
+  awk -v log_file="$HOTPATH_SKIP_LOG" '
+    /^[0-9]+% tests passed/ { closing = 1 }
+    closing { held = held $0 "\n"; next }
+    { print; fflush() }
+    END {
+      while ((getline line < log_file) > 0) { n++; print "  skipped " line }
+      print "skipped: " n + 0
+      printf "%s", held
+    }'
+}
+# tier PRESET CTEST_OPTION...
+tier() {
+  echo "== $1: configure and build"
+  cmake --preset "$1" -B "$builds/$1" > "$builds/$1.log" || { cat "$builds/$1.log"; return 1; }
+  grep '^--   ' "$builds/$1.log" | sed 's/^-- //'
+  nice cmake --build "$builds/$1" -j "$jobs" > "$builds/$1.log" || { cat "$builds/$1.log"; return 1; }
+  echo "== $1: test"
+  : > "$HOTPATH_SKIP_LOG"
+  (cd "$builds/$1" && ctest -j "$jobs" "${@:2}") | closing_lines
+}
+
+if [ $full = 1 ]; then
+  # One configuration shows what is labelled structure; the others repeat the suite. The first failure ends the run.
+  export HOTPATH_FULL=1 HOTPATH_FUZZ_SECONDS=60
+  for preset in asan tsan clang header release; do tier $preset -LE structure; done
+fi
+tier dev
