@@ -108,53 +108,66 @@ HOTPATH_FN kind reader::peek() noexcept {
   return kind::error;
 }
 
+// The functions below work on a local pointer and store it once: p_ in memory would cost a store and a load per byte looked at.
 HOTPATH_FN bool reader::enter(char bracket) {
-  space();
-  if (!at(bracket)) return mismatch();
-  if (depth_ == limits_.depth) return fail(fault::too_deep, p_);
+  const char* const p = space(p_);
+  if (!at(p, bracket)) {
+    p_ = p;
+    return mismatch();
+  }
+  if (depth_ == limits_.depth) return fail(fault::too_deep, p);
   ++depth_;
-  ++p_;
+  p_ = p + 1;
   return true;
 }
 
 // False at the closing brace, which is consumed, and at an error.
 HOTPATH_FN bool reader::next_member(std::string_view& key, bool first) {
-  space();
-  if (at('}')) {
-    ++p_;
+  const char* p = space(p_);
+  if (!first && at(p, ',')) {
+    p = space(p + 1);
+    if (!at(p, '"')) return fail(fault::want_member, p);
+  } else if (at(p, '}')) {
+    p_ = p + 1;
     --depth_;
     return false;
+  } else if (!first || !at(p, '"')) {
+    return fail(first ? fault::want_first_member : fault::want_object_rest, p);
   }
-  if (!first) {
-    if (!at(',')) return fail(fault::want_object_rest, p_);
-    ++p_;
-    space();
-  }
-  if (!at('"')) return fail(first ? fault::want_first_member : fault::want_member, p_);
-  return key_and_colon(&key);
+  return key_and_colon(p, &key);
 }
 
 HOTPATH_FN bool reader::next_element(bool first) {
-  space();
-  if (at(']')) {
-    ++p_;
+  const char* p = space(p_);
+  if (at(p, ']')) {
+    p_ = p + 1;
     --depth_;
     return false;
   }
-  if (first) return ok();
-  if (!at(',')) return fail(fault::want_array_rest, p_);
-  ++p_;
-  space();
+  if (first) {
+    p_ = p;
+    return ok();
+  }
+  if (!at(p, ',')) return fail(fault::want_array_rest, p);
+  p_ = space(p + 1);
   return true;
 }
 
-// At the quote of a key; leaves the reader at the first byte of the value.
-HOTPATH_FN bool reader::key_and_colon(std::string_view* key) {
-  if (!quoted(key, true)) return false;
-  space();
-  if (!at(':')) return fail(fault::want_colon, p_);
-  ++p_;
-  space();
+// p: the quote of a key. Leaves the reader at the first byte of the value. `key` null: only checks.
+HOTPATH_FN bool reader::key_and_colon(const char* p, std::string_view* key) {
+  const char* stop = detail::plain_run(p + 1, end_);
+  const auto size = static_cast<std::size_t>(stop - p - 1);
+  if (at(stop, '"') && size <= limits_.string) {
+    if (key != nullptr) *key = {p + 1, size};
+    ++stop;
+  } else {
+    p_ = p;
+    if (!quoted_rest(p + 1, stop, key, true)) return false;
+    stop = p_;
+  }
+  stop = space(stop);
+  if (!at(stop, ':')) return fail(fault::want_colon, stop);
+  p_ = space(stop + 1);
   return true;
 }
 
@@ -162,9 +175,8 @@ HOTPATH_FN bool reader::key_and_colon(std::string_view* key) {
 HOTPATH_FN bool reader::quoted(std::string_view* out, bool is_key) {
   const char* const begin = p_ + 1;
   const char* const stop = detail::plain_run(begin, end_);
-  if (stop == end_ || *stop != '"') return quoted_rest(begin, stop, out, is_key);
   const auto size = static_cast<std::size_t>(stop - begin);
-  if (size > limits_.string) return fail(fault::string_too_long, p_);
+  if (!at(stop, '"') || size > limits_.string) return quoted_rest(begin, stop, out, is_key);
   if (out != nullptr) *out = {begin, size};
   p_ = stop + 1;
   return true;
@@ -354,7 +366,7 @@ HOTPATH_FN bool reader::to_integer(const decimal& d, std::int64_t& out) const no
 }
 
 HOTPATH_FN bool reader::integer(std::int64_t& out) {
-  if (peek() != kind::number) return mismatch();
+  if (!at_number()) return mismatch();
   decimal d;
   if (!scan(d)) return false;
   const char* const value = p_;
@@ -365,7 +377,7 @@ HOTPATH_FN bool reader::integer(std::int64_t& out) {
 }
 
 HOTPATH_FN bool reader::number(double& out) {
-  if (peek() != kind::number) return mismatch();
+  if (!at_number()) return mismatch();
   decimal d;
   if (!scan(d)) return false;
   out = to_double(d);
@@ -410,46 +422,48 @@ HOTPATH_FN bool reader::scalar() {
 HOTPATH_FN bool reader::skip() {
   const unsigned base = depth_;
   std::uint64_t levels = 0;
-  space();
+  const char* p = space(p_);
   for (;;) {
-    bool inside = false;  // of a container just opened, and not empty
-    if (at('{') || at('[')) {
-      const bool is_object = *p_ == '{';
-      if (depth_ == limits_.depth) return fail(fault::too_deep, p_);
+    bool opened = false;  // a container that is not empty: its first value comes next
+    if (at(p, '{') || at(p, '[')) {
+      const bool is_object = *p == '{';
+      if (depth_ == limits_.depth) return fail(fault::too_deep, p);
       ++depth_;
       levels = levels << 1 | (is_object ? 1u : 0u);
-      ++p_;
-      space();
-      if (!at(is_object ? '}' : ']')) {
+      p = space(p + 1);
+      if (!at(p, is_object ? '}' : ']')) {
         if (is_object) {
-          if (!at('"')) return fail(fault::want_first_member, p_);
-          if (!key_and_colon(nullptr)) return false;
+          if (!at(p, '"')) return fail(fault::want_first_member, p);
+          if (!key_and_colon(p, nullptr)) return false;
+          p = p_;
         }
-        inside = true;
+        opened = true;
       }
-    } else if (!scalar()) {
-      return false;
+    } else {
+      p_ = p;
+      if (!scalar()) return false;
+      p = p_;
     }
-    if (inside) continue;
-    // Behind a value, or at the bracket of an empty container: close what closes, then the next member or element.
-    for (;;) {
-      if (depth_ == base) return true;
-      space();
+    // Behind a value, or at the bracket of an empty container: close what closes, then on to the next member or element.
+    while (!opened) {
+      if (depth_ == base) {
+        p_ = p;
+        return true;
+      }
+      p = space(p);
       const bool is_object = (levels & 1) != 0;
-      if (at(is_object ? '}' : ']')) {
-        ++p_;
-        --depth_;
-        levels >>= 1;
-        continue;
+      if (at(p, ',')) {
+        p = space(p + 1);
+        if (!is_object) break;
+        if (!at(p, '"')) return fail(fault::want_member, p);
+        if (!key_and_colon(p, nullptr)) return false;
+        p = p_;
+        break;
       }
-      if (!at(',')) return fail(is_object ? fault::want_object_rest : fault::want_array_rest, p_);
-      ++p_;
-      space();
-      if (is_object) {
-        if (!at('"')) return fail(fault::want_member, p_);
-        if (!key_and_colon(nullptr)) return false;
-      }
-      break;
+      if (!at(p, is_object ? '}' : ']')) return fail(is_object ? fault::want_object_rest : fault::want_array_rest, p);
+      ++p;
+      --depth_;
+      levels >>= 1;
     }
   }
 }

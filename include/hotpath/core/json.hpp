@@ -117,14 +117,22 @@ class reader {
 
   bool fail(fault f, const char* at) noexcept;
   bool mismatch();
-  void space() noexcept {
-    while (p_ != end_ && (*p_ == ' ' || *p_ == '\n' || *p_ == '\r' || *p_ == '\t')) ++p_;
+  const char* space(const char* p) const noexcept {
+    constexpr std::uint64_t white = 1ull << ' ' | 1ull << '\n' | 1ull << '\r' | 1ull << '\t';
+    while (p != end_ && static_cast<unsigned char>(*p) <= ' ' && (white >> *p & 1) != 0) ++p;
+    return p;
   }
-  bool at(char c) const noexcept { return p_ != end_ && *p_ == c; }
+  void space() noexcept { p_ = space(p_); }
+  bool at(char c) const noexcept { return at(p_, c); }
+  bool at(const char* p, char c) const noexcept { return p != end_ && *p == c; }
+  bool at_number() noexcept {
+    space();
+    return p_ != end_ && (static_cast<unsigned char>(*p_ - '0') < 10 || *p_ == '-');
+  }
   bool enter(char bracket);
   bool next_member(std::string_view& key, bool first);
   bool next_element(bool first);
-  bool key_and_colon(std::string_view* key);
+  bool key_and_colon(const char* p, std::string_view* key);
   bool quoted(std::string_view* out, bool is_key);
   bool quoted_rest(const char* begin, const char* p, std::string_view* out, bool is_key);
   std::string& scratch(bool is_key);
