@@ -92,7 +92,7 @@ class client {
     light_atomic<int> ready{0};  // the feeder's thread may ring before the workers are there
     const auto wake_all = [&] { if (ready.load_acquire() != 0) for (auto& w : workers) w->wake(); };
     feeder source{load, wire(*endpoint, plan), wake_all};
-    source.wait_first();
+    source.wait_ahead(plan.open() ? 64 : plan.streams);
     if (source.prepared_count() == 0) return source.failure().value_or(nothing_to_send(load));
 
     dispatch turns{plan, options_.errors};

@@ -7,10 +7,6 @@
 
 namespace hotpath::inline HOTPATH_ABI::replay {
 
-namespace detail {
-inline constexpr std::size_t ahead_requests = 4096, ahead_bytes = 32u << 20;
-}
-
 HOTPATH_FN error nothing_to_send(const workload& load) {
   std::string detail = "nothing to send: the workload holds no request";
   if (const auto skipped = load.lost().total(); skipped > 0) detail += ", " + std::to_string(skipped) + " lines were skipped";
@@ -51,9 +47,9 @@ HOTPATH_FN feeder::take_result feeder::take(std::uint64_t index, prepared& out) 
   return take_result::ready;
 }
 
-HOTPATH_FN void feeder::wait_first() {
+HOTPATH_FN void feeder::wait_ahead(std::uint64_t n) {
   std::unique_lock lock{mutex_};
-  first_.wait(lock, [&] { return next_ > 0 || ended_; });
+  grown_.wait(lock, [&] { return next_ >= n || ended_ || (next_ > 0 && full()); });
 }
 
 HOTPATH_FN std::optional<error> feeder::failure() const {
@@ -99,7 +95,7 @@ HOTPATH_FN void feeder::run() {
       std::unique_lock lock{mutex_};
       // Hungry: somebody waits for an index beyond what is ahead (all of it belongs to others): one more, whatever the bound.
       room_.wait(lock, [&] {
-        return stop_ || hungry_ || ahead_.empty() || (ahead_.size() < detail::ahead_requests && ahead_bytes_ < detail::ahead_bytes);
+        return stop_ || hungry_ || ahead_.empty() || !full();
       });
       if (stop_) return;
     }
@@ -143,7 +139,7 @@ HOTPATH_FN void feeder::run() {
       }
       ring = std::exchange(hungry_, false);
     }
-    first_.notify_all();
+    grown_.notify_all();
     if (ring) ring_();
     if (!have) return;
   }

@@ -51,8 +51,8 @@ class feeder {
 
   // Request number `index` of the schedule; each index once, in roughly ascending order. Any thread.
   take_result take(std::uint64_t index, prepared& out);
-  // Blocks until the first request is prepared or none will be.
-  void wait_first();
+  // Blocks until `n` requests are prepared (as far as its bounds allow) or no more will be.
+  void wait_ahead(std::uint64_t n);
 
   std::optional<error> failure() const;
   std::uint64_t passes() const;
@@ -60,13 +60,14 @@ class feeder {
 
  private:
   void run();
+  bool full() const { return ahead_.size() >= 4096 || ahead_bytes_ >= (32u << 20); }
   result<void> compose(workload_item& item, std::uint64_t index, prepared& out);
 
   workload& source_;
   const wire_options options_;
   const std::function<void()> ring_;
   mutable std::mutex mutex_;
-  std::condition_variable room_, first_;
+  std::condition_variable room_, grown_;
   std::deque<std::optional<prepared>> ahead_;   // [base_, base_ + size)
   std::uint64_t base_ = 0, next_ = 0, passes_ = 1;
   std::size_t ahead_bytes_ = 0;

@@ -113,6 +113,7 @@ class worker {
   static constexpr nanoseconds linger{50'000'000};         // wait for the framing after [DONE]; servers take microseconds
   static constexpr nanoseconds back_off{50'000'000};       // no descriptor or port: try again after
   static constexpr nanoseconds suspended_over{500'000'000};
+  static constexpr int starts_at_once = 16;
   static constexpr nanoseconds interval_length{1'000'000'000};
 
   // ---- the schedule's side
@@ -120,22 +121,21 @@ class worker {
   nanoseconds since_origin(nanoseconds t) const { return t - run_.origin; }
   model::stamp here() const { return {since_origin(now_), model::stamp_source::user, true}; }
 
+  // Starts what is due, a few at a time: a burst of a thousand must not keep the first ones' answers waiting.
   void send_due() {
     now_ = monotonic_now();
     if (run_.plan.open()) collect_due();
-    else
-      while (claimed_ < slots_) {
-        const auto turn = run_.dispatch.claim(since_origin(now_), since_origin(now_) - run_.sending_began);
-        if (!turn) break;
-        ++claimed_;
-        runnable_.push_back(*turn);
-      }
     if (!runnable_.empty() && run_.dispatch.stopped()) {
-      run_.dispatch.not_sent(runnable_.size());
-      claimed_ -= std::min<std::uint64_t>(claimed_, runnable_.size());
+      if (run_.plan.open()) run_.dispatch.not_sent(runnable_.size());
+      else claimed_ -= runnable_.size();
       runnable_.clear();
     }
-    while (!runnable_.empty()) {
+    pressing_ = false;
+    for (int started = 0; !runnable_.empty() || claim_slot(); ++started) {
+      if (started == starts_at_once) {
+        pressing_ = true;
+        return;
+      }
       prepared p;
       const auto got = run_.feeder.take(runnable_.front().index, p);
       if (got == feeder::take_result::not_yet) return;  // the feeder rings when it has it
@@ -143,13 +143,24 @@ class worker {
       runnable_.pop_front();
       if (got == feeder::take_result::ended) {
         // No more to send: what was claimed beyond the end of the workload never was a request.
-        if (claimed_ > 0) --claimed_;
+        if (!run_.plan.open()) --claimed_;
         run_.dispatch.close();
         continue;
       }
       now_ = monotonic_now();
       start(turn, std::move(p));
     }
+  }
+
+  // Closed loop: takes a free slot, which is the moment its request is intended for.
+  bool claim_slot() {
+    if (claimed_ >= slots_) return false;
+    now_ = monotonic_now();
+    const auto turn = run_.dispatch.claim(since_origin(now_), since_origin(now_) - run_.sending_began);
+    if (!turn) return false;
+    ++claimed_;
+    runnable_.push_back(*turn);
+    return true;
   }
 
   void collect_due() {
@@ -175,6 +186,7 @@ class worker {
   }
 
   nanoseconds next_deadline() {
+    if (pressing_) return now_;
     nanoseconds at = interval_end_;
     if (run_.plan.open() && next_due_ < run_.plan.due.size())
       at = std::min(at, run_.origin + run_.sending_began + run_.plan.due[next_due_]);
@@ -419,7 +431,7 @@ class worker {
       drop(who);
     }
     --in_flight_;
-    if (claimed_ > 0) --claimed_;
+    if (!run_.plan.open()) --claimed_;
     run_.dispatch.finished(r);
     if (auto turn = run_.dispatch.release(since_origin(now_))) runnable_.push_back(*turn);
     out_.add(std::move(r));
@@ -534,6 +546,7 @@ class worker {
   std::uint64_t in_flight_ = 0;
   std::size_t good_address_ = 0;                           // the one that answered last
   bool stamps_good_ = true;
+  bool pressing_ = false;                                  // more could be started at once
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::replay
