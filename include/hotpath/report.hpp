@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/report.hpp - what people and programs read: verdict and exit code, text for a terminal, JSON.
+#pragma once
+#include <hotpath/report/json.hpp>
+#include <hotpath/report/text.hpp>
+#include <hotpath/report/verdict.hpp>
+#include <hotpath/report/words.hpp>

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <doctest/doctest.h>
+#include <clocale>
+#include <hotpath/report/json.hpp>
+#include <nlohmann/json.hpp>
+#include <support/data.hpp>
+#include <support/process.hpp>
+#include <support/temp_dir.hpp>
+#include "nulls.hpp"
+#include "samples.hpp"
+
+using namespace hotpath;
+using nlohmann::json;
+
+namespace {
+
+// What validate_schema.py says of these texts; empty: valid.
+std::string schema_errors(const std::vector<std::string>& texts, bool closed = true) {
+  const std::string root = hotpath_test::source_dir();
+  std::vector<std::string> argv = {"python3", root + "/tests/report/validate_schema.py", root + "/docs/schema/serve_report-1.schema.json"};
+  if (closed) argv.push_back("--closed");
+  const hotpath_test::temp_dir dir;
+  for (std::size_t i = 0; i < texts.size(); ++i) argv.push_back(dir.write(std::to_string(i) + ".json", texts[i]));
+  const auto done = hotpath_test::run(argv);
+  CHECK(done.code == (done.err.empty() ? 0 : 1));
+  return done.err;
+}
+
+std::vector<std::string> all() {
+  return {report::json(samples::good()), report::json(samples::bad()), report::json(samples::tiny()), report::json(samples::empty()),
+          report::json(samples::good(), 0)};
+}
+
+}  // namespace
+
+TEST_CASE("report: JSON is valid against the published schema, which names every member") { CHECK(schema_errors(all()) == ""); }
+
+TEST_CASE("report: the schema check finds what is wrong") {
+  json j = json::parse(report::json(samples::good()));
+  const auto broken = [&](auto&& change) {
+    json copy = j;
+    change(copy);
+    return schema_errors({copy.dump()});
+  };
+  CHECK(broken([](json&) {}) == "");
+  CHECK(broken([](json& d) { d["ttft_ms"].erase("p99"); }).find("ttft_ms: p99 is not there") != std::string::npos);
+  CHECK(broken([](json& d) { d["requests"]["ok"] = -1; }).find("requests.ok: is -1") != std::string::npos);
+  CHECK(broken([](json& d) { d["requests"]["ok"] = 1.5; }).find("requests.ok") != std::string::npos);
+  CHECK(broken([](json& d) { d["requests"]["errors"]["oops"] = 1; }).find("oops") != std::string::npos);
+  CHECK(broken([](json& d) { d["ttft_ms"]["ci95"]["p50"] = json::array({1}); }).find("ci95.p50") != std::string::npos);
+  CHECK(broken([](json& d) { d["extra"] = 1; }).find("extra is not in the schema") != std::string::npos);
+  CHECK(broken([](json& d) { d["schema"] = "hotpath.serve_report/2"; }).find("schema") != std::string::npos);
+  CHECK(broken([](json& d) { d["goodput"]["share"] = 1.01; }).find("goodput.share") != std::string::npos);
+  CHECK(broken([](json& d) { d["run"]["started"] = "yesterday"; }).find("run.started") != std::string::npos);
+}
+
+TEST_CASE("report: every null has its reason in missing, and every reason leads to a null") {
+  for (const std::string& text : all()) CHECK(null_errors(json::parse(text)) == "");
+  json j = json::parse(report::json(samples::good()));
+  j["missing"].erase("itl_ms");
+  CHECK(null_errors(j) == "itl_ms is null without a reason\n");
+  j["missing"]["itl_ms"] = "x", j["missing"]["ttft_ms.p50"] = "x";
+  CHECK(null_errors(j) == "missing: ttft_ms.p50 is not null\n");
+}
+
+TEST_CASE("report: JSON holds what the report holds") {
+  const auto r = samples::good();
+  const json j = json::parse(report::json(r));
+  CHECK(j["schema"] == "hotpath.serve_report/1");
+  CHECK(j["requests"]["sent"] == 716);
+  CHECK(j["requests"]["errors"] == json::object());
+  CHECK(j["ttft_ms"]["n"] == 700);
+  CHECK(j["ttft_ms"]["p50"] == 51.32);
+  CHECK(j["ttft_ms"]["p99"].get<double>() == doctest::Approx(102.64));
+  CHECK(j["ttft_ms"]["ci95"]["p50"] == json::array({48.754, 54.3992}));
+  CHECK(j["connect_ms"]["ci95"]["p99"][1].is_null());                       // n = 16: no upper bound
+  CHECK(j["missing"]["connect_ms.ci95.p99[1]"] == "n = 16 is too small for an upper bound of this quantile");
+  CHECK(j["itl_ms"].is_null());
+  CHECK(j["missing"]["itl_ms"] == "tokens per chunk are not known: see chunk gap");
+  CHECK(j["goodput"]["limits"] == json{{"ttft_ms", 500.0}, {"tpot_ms", 50.0}});
+  CHECK(j["run"]["schedule"] == json{{"kind", "closed"}, {"streams", 16}, {"max_duration_s", 60.0}});
+  CHECK(j["client"]["loop_lag_ms"]["p99"] == 0.113);
+  const json b = json::parse(report::json(samples::bad()));
+  CHECK(b["requests"]["errors"] == json{{"idle_timeout", 30}, {"truncated", 60}, {"cancelled", 10}});
+  CHECK(b["run"]["schedule"]["max_in_flight"] == 8);
+  CHECK(b["loss"]["dropped"] == 5);
+  CHECK(b["verdict"]["word"] == "partial");
+  CHECK(b["checks"][1]["ok"] == false);
+}
+
+TEST_CASE("report: F-OUT-10 NaN and infinities are null with a reason") {
+  auto r = samples::good();
+  r.of(serve::metric::ttft).mean = std::nan("");
+  r.of(serve::metric::tpot).ci[0]->hi = HUGE_VAL;
+  r.client.bytes_per_s = HUGE_VAL, r.client.inexact_share = std::nan(""), r.throughput.requests_per_s->value = HUGE_VAL;
+  const std::string text = report::json(r);
+  CHECK(text.find("nan") == std::string::npos);
+  CHECK(text.find("inf,") == std::string::npos);
+  const json j = json::parse(text);
+  CHECK(j["ttft_ms"]["mean"].is_null());
+  CHECK(j["missing"]["ttft_ms.mean"] == "not a finite number");
+  CHECK(j["over_time"]["ttft_p50_ms"][31].is_null());
+  CHECK(null_errors(j) == "");
+}
+
+TEST_CASE("report: F-OUT-12 times of day are ISO 8601 in UTC") {
+  CHECK(json::parse(report::json(samples::good()))["run"]["started"] == "2026-11-22T18:32:52.123456789Z");
+}
+
+TEST_CASE("report: F-OUT-11 the locale changes no number") {
+  const std::string before = report::json(samples::good());
+  const char* names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE"};
+  const char* set = nullptr;
+  for (const char* n : names) if (set == nullptr) set = std::setlocale(LC_ALL, n);
+  const std::string after = report::json(samples::good());
+  std::setlocale(LC_ALL, "C");
+  if (set == nullptr) MESSAGE("no German locale on this machine: compared under C only");
+  CHECK(before == after);
+}
+
+TEST_CASE("report: hostile text stays inside its JSON string") {
+  const json j = json::parse(report::json(samples::bad()));
+  CHECK(j["run"]["model"] == "evil\x1b]0;title\x07\x1b[2J\xef\xbf\xbd\u202egpj.exe");
+  CHECK(j["run"]["workload"] == "a\"b\\c\n.jsonl");
+  for (const char c : report::json(samples::bad())) CHECK((static_cast<unsigned char>(c) >= 0x20 || c == '\n'));
+}
+
+TEST_CASE("report: F-OUT-13 a run without a request says no data, and why") {
+  const json j = json::parse(report::json(samples::empty()));
+  CHECK(j["verdict"]["word"] == "no data");
+  CHECK(j["ttft_ms"].is_null());
+  CHECK(j["throughput"]["requests_per_s"].is_null());
+  CHECK(j["concurrency"]["mean"].is_null());
+  CHECK(j["missing"]["ttft_ms"] == "no request succeeded");
+}
