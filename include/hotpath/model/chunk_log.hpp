@@ -37,6 +37,11 @@ class chunk_log {
     std::optional<content_event> next() {
       std::uint64_t head;
       if (p_ == end_ || !varint(head)) return std::nullopt;
+      if ((head & 3) == 3) {  // no such kind
+        damaged_ = true;
+        p_ = end_;
+        return std::nullopt;
+      }
       content_event e;
       const std::uint64_t z = head >> 5;
       at_ += (z >> 1) ^ (0 - (z & 1));  // unsigned: damaged bytes may wrap, never overflow

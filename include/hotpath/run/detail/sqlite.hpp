@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/run/detail/sqlite.hpp - SQLite's handles with owners, its errors as ours, and the columns of rows.hpp bound and read.
+#pragma once
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>  // words for an errno
+#include <utility>
+#include <hotpath/core/result.hpp>
+#include <hotpath/run/detail/rows.hpp>
+#include <hotpath/run/detail/run_file.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::run::detail {
+
+class statement {
+ public:
+  explicit statement(sqlite3_stmt* s = nullptr) : s_(s) {}
+  sqlite3_stmt* get() const { return s_.get(); }
+  int step() { return sqlite3_step(s_.get()); }
+  // Runs to the end and is ready for the next values. SQLITE_DONE, or what went wrong.
+  int run() {
+    const int rc = step();
+    sqlite3_reset(s_.get());
+    return rc;
+  }
+  void bind(int at, std::int64_t v) { sqlite3_bind_int64(s_.get(), at, v); }
+  void bind(int at, std::string_view v) { sqlite3_bind_text64(s_.get(), at, v.data(), v.size(), SQLITE_STATIC, SQLITE_UTF8); }
+  std::int64_t integer(int column) { return sqlite3_column_int64(s_.get(), column); }
+  std::string_view bytes(int column) {                     // valid until the next step
+    const int n = sqlite3_column_bytes(s_.get(), column);  // first: in a file of another encoding it moves the text
+    const void* p = sqlite3_column_blob(s_.get(), column);
+    return p == nullptr || n <= 0 ? std::string_view()
+                                  : std::string_view(static_cast<const char*>(p), static_cast<std::size_t>(n));
+  }
+  bool is_null(int column) { return sqlite3_column_type(s_.get(), column) == SQLITE_NULL; }
+
+ private:
+  struct finalizer {
+    void operator()(sqlite3_stmt* s) const { sqlite3_finalize(s); }
+  };
+  std::unique_ptr<sqlite3_stmt, finalizer> s_;
+};
+
+inline errc code_of(int rc) {
+  switch (rc & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_MISMATCH:
+    case SQLITE_ERROR:
+    case SQLITE_FORMAT:
+      return errc::malformed;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH:
+      return errc::unreadable;
+    case SQLITE_TOOBIG:
+    case SQLITE_INTERRUPT:
+    case SQLITE_NOMEM:
+      return errc::over_limit;
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_PROTOCOL:
+    case SQLITE_NOLFS:
+      return errc::io;
+    default:
+      return errc::internal;
+  }
+}
+
+class database {
+ public:
+  database() = default;
+  static result<database> open(const std::string& name, int flags, const std::string& shown) {
+    if (sqlite3_libversion_number() < 3037000)
+      return path_error(errc::unsupported, shown,
+                        std::string("SQLite ") + sqlite3_libversion() + " is too old, want 3.37 or newer");
+    if (sqlite3_threadsafe() == 0) return path_error(errc::unsupported, shown, "this SQLite was built without thread safety");
+    const sqlite3_vfs* vfs = sqlite3_vfs_find(nullptr);
+    constexpr std::size_t suffix = sizeof("-journal");
+    if (vfs != nullptr && (flags & SQLITE_OPEN_URI) == 0 && name.size() + suffix > static_cast<std::size_t>(vfs->mxPathname))
+      return path_error(errc::over_limit, shown,
+                        "the absolute path has " + std::to_string(name.size()) + " bytes, SQLite takes at most " +
+                            std::to_string(static_cast<std::size_t>(vfs->mxPathname) - suffix),
+                        "use a shorter path");
+    sqlite3* handle = nullptr;
+    const int rc = sqlite3_open_v2(name.c_str(), &handle,
+                                   flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE, nullptr);
+    database db;
+    db.handle_.reset(handle);
+    db.shown_ = shown;
+    if (handle == nullptr) return path_error(errc::over_limit, shown, "out of memory");
+    if (rc != SQLITE_OK) return db.fail("cannot open");
+    return db;
+  }
+
+  sqlite3* get() const { return handle_.get(); }
+  explicit operator bool() const { return handle_ != nullptr; }
+  int code() const { return sqlite3_extended_errcode(handle_.get()); }
+  bool in_transaction() const { return sqlite3_get_autocommit(handle_.get()) == 0; }
+
+  // The last error as ours: "run.db: cannot store: database or disk is full".
+  error fail(std::string_view what) const { return fail(what, code()); }
+  error fail(std::string_view what, int rc) const {
+    std::string detail = std::string(what) + ": ";
+    // The connection's own words fit only its last code; for SQLITE_ERROR they name the table or column.
+    detail += handle_ != nullptr && rc == code() ? sqlite3_errmsg(handle_.get()) : sqlite3_errstr(rc);
+    const int system = handle_ != nullptr ? sqlite3_system_errno(handle_.get()) : 0;
+    if (system != 0 && ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN))
+      detail += " (" + std::generic_category().message(system) + ")";
+    return path_error(code_of(rc), shown_, detail);
+  }
+
+  int try_exec(const char* sql) { return sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr); }
+  result<void> exec(const char* sql, std::string_view what) {
+    if (try_exec(sql) != SQLITE_OK) return fail(what);
+    return {};
+  }
+  result<statement> prepare(std::string_view sql, std::string_view what) {
+    sqlite3_stmt* s = nullptr;
+    if (sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &s, nullptr) !=
+        SQLITE_OK)
+      return fail(what);
+    return statement{s};
+  }
+  // The first column of the first row; 0 when there is none.
+  result<std::int64_t> number(std::string_view sql, std::string_view what) {
+    auto s = prepare(sql, what);
+    if (!s) return s.error();
+    const int rc = s->step();
+    if (rc == SQLITE_ROW) return s->integer(0);
+    if (rc == SQLITE_DONE) return std::int64_t{0};
+    return fail(what);
+  }
+  void close() { handle_.reset(); }
+  const std::string& shown() const { return shown_; }
+
+ private:
+  struct closer {
+    void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+  };
+  std::unique_ptr<sqlite3, closer> handle_;
+  std::string shown_;
+};
+
+// Binds a row's columns from `at` on. Blobs and texts must outlive the step that follows. What does not change from row to row
+// (NULL, names of enumerators) is bound once: a bind costs 10 ns, a row has 41.
+class binder {
+ public:
+  explicit binder(statement& s) : s_(s.get()) { bound_.fill(null_); }
+  void start(int at) { at_ = at, rc_ = SQLITE_OK, sources_ = 0, stamps_ = 0; }
+  int status() const { return rc_; }                 // the first bind that failed, e.g. SQLITE_TOOBIG
+  std::int64_t sources() const { return sources_; }  // of the stamps visited: 4 bits each, source << 1 | exact, first one lowest
+
+  template <class T>
+  requires std::is_integral_v<T>
+  void operator()(std::string_view, T v) { integer(static_cast<std::int64_t>(v)); }
+  void operator()(std::string_view, double d) { fresh(sqlite3_bind_double(s_, at_, d)); }
+  void operator()(std::string_view, nanoseconds t) { integer(t.ns); }
+  void operator()(std::string_view, const std::string& s) {
+    if (s.empty()) return null();
+    fresh(sqlite3_bind_text64(s_, at_, s.data(), s.size(), SQLITE_STATIC, SQLITE_UTF8));
+  }
+  void operator()(std::string_view, const model::stamp& s) {
+    sources_ |= static_cast<std::int64_t>(static_cast<std::uint64_t>(packed(s)) << (4 * stamps_++));
+    if (s)
+      integer(s.at.ns);
+    else
+      null();
+  }
+  template <class T>
+  void operator()(std::string_view name, const std::optional<T>& v) {
+    if (v)
+      (*this)(name, *v);
+    else
+      null();
+  }
+  void operator()(std::string_view, const model::chunk_log& log) {
+    integer(static_cast<std::int64_t>(log.count()));
+    integer(static_cast<std::int64_t>(log.inexact()));
+    blob(log.bytes());
+  }
+  void operator()(std::string_view, const stats::sketch& s) { blob(own_[owned_++ % own_.size()] = s.encode()); }
+  void operator()(std::string_view, const std::vector<nanoseconds>& due) { blob(own_[owned_++ % own_.size()] = encode_due(due)); }
+  template <class T, std::size_t N>
+  void operator()(std::string_view, T e, const std::string_view (&names)[N]) {
+    const auto i = static_cast<std::size_t>(e);
+    if (i >= N || (i == 0 && names[0] == "none")) return null();
+    if (at(bound_) == names[i].data()) return void(++at_);
+    const int rc = sqlite3_bind_text64(s_, at_, names[i].data(), names[i].size(), SQLITE_STATIC, SQLITE_UTF8);
+    at(bound_) = rc == SQLITE_OK ? names[i].data() : nullptr;
+    note(rc);
+  }
+  template <class T>
+  void zero_is_null(std::string_view, T v) {
+    if (v == 0)
+      null();
+    else
+      integer(static_cast<std::int64_t>(v));
+  }
+
+ private:
+  const void*& at(std::array<const void*, 64>& a) { return a[static_cast<std::size_t>(at_)]; }
+  void note(int rc) {
+    if (rc != SQLITE_OK && rc_ == SQLITE_OK) rc_ = rc;
+    ++at_;
+  }
+  void fresh(int rc) {
+    at(bound_) = nullptr;
+    note(rc);
+  }
+  void integer(std::int64_t v) { fresh(sqlite3_bind_int64(s_, at_, v)); }
+  void null() {
+    if (at(bound_) == null_) return void(++at_);
+    const int rc = sqlite3_bind_null(s_, at_);
+    at(bound_) = null_;
+    note(rc);
+  }
+  void blob(const std::string& b) {
+    if (b.empty()) return null();
+    fresh(sqlite3_bind_blob64(s_, at_, b.data(), b.size(), SQLITE_STATIC));
+  }
+
+  static constexpr const char* null_ = "NULL";
+  sqlite3_stmt* s_;
+  std::array<const void*, 64> bound_{};
+  std::array<std::string, 2> own_;  // of one row: a row encodes at most two values
+  std::size_t owned_ = 0;
+  std::int64_t sources_ = 0;
+  unsigned stamps_ = 0;
+  int at_ = 1, rc_ = SQLITE_OK;
+};
+
+// Reads a row's columns from `at` on. Any bytes give some valid value: whether it is the stored one, the row's checksum tells.
+class loader {
+ public:
+  loader(statement& s, int at, std::int64_t sources = 0) : s_(s), at_(at), sources_(static_cast<std::uint64_t>(sources)) {}
+  bool damaged() const { return damaged_; }  // what a checksum over the decoded values could not tell
+
+  template <class T>
+  requires std::is_integral_v<T>
+  void operator()(std::string_view, T& v) {
+    const std::int64_t n = s_.integer(at_++);
+    if constexpr (std::is_same_v<T, bool>)
+      v = n != 0, damaged_ |= n != 0 && n != 1;
+    else
+      v = static_cast<T>(n), damaged_ |= static_cast<std::int64_t>(v) != n;
+  }
+  void operator()(std::string_view, double& d) { d = sqlite3_column_double(s_.get(), at_++); }
+  void operator()(std::string_view, nanoseconds& t) { t.ns = s_.integer(at_++); }
+  void operator()(std::string_view, std::string& v) { v.assign(s_.bytes(at_++)); }
+  void operator()(std::string_view, model::stamp& v) {
+    const auto bits = static_cast<unsigned>(sources_ >> (4 * stamps_++)) & 15u;
+    const bool missing = s_.is_null(at_);
+    const unsigned source = bits >> 1;
+    damaged_ |= missing != (source == 0) || source > static_cast<unsigned>(model::stamp_source::server);
+    if (missing || damaged_)
+      v = {};
+    else
+      v = {nanoseconds{s_.integer(at_)}, static_cast<model::stamp_source>(source), (bits & 1) != 0};
+    ++at_;
+  }
+  template <class T>
+  void operator()(std::string_view name, std::optional<T>& v) {
+    if (s_.is_null(at_))
+      v.reset(), ++at_;
+    else
+      (*this)(name, v.emplace());
+  }
+  void operator()(std::string_view, model::chunk_log& v) {
+    const std::int64_t count = s_.integer(at_++), inexact = s_.integer(at_++);
+    v = model::chunk_log::from_bytes(std::string(s_.bytes(at_++)));
+    damaged_ |= static_cast<std::int64_t>(v.count()) != count || static_cast<std::int64_t>(v.inexact()) != inexact;
+  }
+  void operator()(std::string_view, stats::sketch& v) {
+    auto read = stats::sketch::decode(s_.bytes(at_++));
+    if (read)
+      v = std::move(*read);
+    else
+      damaged_ = true;
+  }
+  void operator()(std::string_view, std::vector<nanoseconds>& v) {
+    auto read = decode_due(s_.bytes(at_++));
+    if (read)
+      v = std::move(*read);
+    else
+      damaged_ = true;
+  }
+  template <class T, std::size_t N>
+  void operator()(std::string_view, T& v, const std::string_view (&names)[N]) {
+    const std::string_view name = s_.is_null(at_) ? "none" : s_.bytes(at_);
+    ++at_;
+    const auto* found = std::find(std::begin(names), std::end(names), name);
+    damaged_ |= found == std::end(names);
+    v = found == std::end(names) ? T{} : static_cast<T>(found - std::begin(names));
+  }
+  template <class T>
+  void zero_is_null(std::string_view name, T& v) {
+    (*this)(name, v);
+  }
+
+ private:
+  statement& s_;
+  int at_;
+  std::uint64_t sources_;
+  unsigned stamps_ = 0;
+  bool damaged_ = false;
+};
+
+inline constexpr int longest_row = 256 << 20;  // bytes of one row or statement, written and read (SQLITE_LIMIT_LENGTH)
+
+// ---- the schema ---------------------------------------------------------------------------------------------------------
+inline constexpr std::int64_t application_id = 0x68707468;  // "hpth", at byte 68 of the file
+inline constexpr std::int64_t schema_version = 1;           // PRAGMA user_version
+
+struct table {
+  std::string_view name, sql;  // as SQLite keeps it: a reader refuses a file in which the two differ
+};
+inline constexpr table meta_table{"meta", "CREATE TABLE meta(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID"};
+// How many rows each table has and the sum of their checksums: rows that vanish are noticed.
+inline constexpr table totals_table{
+    "totals",
+    "CREATE TABLE totals(name TEXT PRIMARY KEY, rows INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT, WITHOUT ROWID"};
+inline constexpr table schedule_table{
+    "schedule",
+    "CREATE TABLE schedule(kind TEXT NOT NULL, streams INTEGER NOT NULL, max_in_flight INTEGER NOT NULL, per_second REAL NOT "
+    "NULL, "
+    "seed INTEGER NOT NULL, max_requests INTEGER, max_duration_ns INTEGER, due BLOB, checksum INTEGER NOT NULL) STRICT"};
+// One row per finished request. idx: its place in the schedule. *_ns: since the run's origin, NULL = it did not happen.
+// stamps: 4 bits per *_ns column, the first lowest: source << 1 | exact (model/clock.hpp). chunks: model/chunk_log.hpp.
+inline constexpr table requests_table{
+    "requests",
+    "CREATE TABLE requests(idx INTEGER PRIMARY KEY, stamps INTEGER NOT NULL, checksum INTEGER NOT NULL, workload_row INTEGER NOT "
+    "NULL, "
+    "pass INTEGER NOT NULL, attempt INTEGER NOT NULL, id TEXT, given_id TEXT, warmup INTEGER NOT NULL, status TEXT NOT NULL, "
+    "error TEXT, "
+    "http_status INTEGER, error_message TEXT, finish_reason TEXT, intended_ns INTEGER, slot_free_ns INTEGER, connect_begin_ns "
+    "INTEGER, "
+    "connected_ns INTEGER, sent_ns INTEGER, head_ns INTEGER, first_content_ns INTEGER, first_output_ns INTEGER, last_content_ns "
+    "INTEGER, "
+    "finished_ns INTEGER, closed_ns INTEGER, prompt_tokens INTEGER, completion_tokens INTEGER, reasoning_tokens INTEGER, "
+    "cached_tokens INTEGER, tokens_from TEXT, prompt_tokens_planned INTEGER, output_tokens_asked INTEGER, usage_suspect INTEGER "
+    "NOT NULL, "
+    "bytes_sent INTEGER NOT NULL, bytes_received INTEGER NOT NULL, prompt_bytes INTEGER NOT NULL, warnings INTEGER NOT NULL, "
+    "reused_connection INTEGER NOT NULL, chunk_count INTEGER NOT NULL, chunks_inexact INTEGER NOT NULL, chunks BLOB) STRICT"};
+inline constexpr table intervals_table{
+    "client_intervals",
+    "CREATE TABLE client_intervals(row INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, thread INTEGER NOT NULL, begin_ns INTEGER "
+    "NOT NULL, "
+    "end_ns INTEGER NOT NULL, cpu_ns INTEGER NOT NULL, wakeups INTEGER NOT NULL, reads INTEGER NOT NULL, bytes_received INTEGER "
+    "NOT NULL, "
+    "bytes_sent INTEGER NOT NULL, content_events INTEGER NOT NULL, inexact_events INTEGER NOT NULL, receive_queue_max INTEGER "
+    "NOT NULL, "
+    "open_descriptors INTEGER NOT NULL, in_flight INTEGER NOT NULL, suspended_ns INTEGER NOT NULL, loop_lag_ns BLOB NOT NULL, "
+    "read_lag_ns BLOB NOT NULL) STRICT"};
+// Only with store_text: without the option there is no place for a prompt.
+inline constexpr table text_table{
+    "request_text",
+    "CREATE TABLE request_text(idx INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, prompt TEXT, completion TEXT) STRICT"};
+// Which requests failed, and how: a few rows, whatever the size of the run.
+inline constexpr const char* failed_index = "CREATE INDEX requests_failed ON requests(status, error) WHERE status <> 'ok'";
+
+// "?1, ?2, ..., ?n"
+inline std::string places(int n) {
+  std::string text;
+  for (int i = 1; i <= n; ++i) (text += i == 1 ? "?" : ", ?") += std::to_string(i);
+  return text;
+}
+template <class Row, class Visit>
+std::string names_of(Visit visit) {
+  column_names names;
+  Row row;
+  visit(row, names);
+  return std::move(names.text);
+}
+inline std::string request_names() {
+  return names_of<model::request>([](auto& r, auto& v) { request_columns(r, v); });
+}
+inline std::string interval_names() {
+  return names_of<model::client_interval>([](auto& r, auto& v) { interval_columns(r, v); });
+}
+inline std::string schedule_names() {
+  return names_of<model::schedule>([](auto& r, auto& v) { schedule_columns(r, v); });
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::run::detail
