@@ -40,7 +40,7 @@ struct workload_options {
   std::uint64_t seed = 0;           // of synthetic prompts (unless the description has one) and of the marks of later passes
   bool prompt_ids = false;          // synthetic: exactly N random token ids instead of about N words
   bool reuse_prompts = false;       // synthetic: the same prompt per length; files: no marks in later passes
-  std::optional<bool> chat;         // true: every prompt as a chat message; false: messages are malformed; none: as given
+  std::optional<bool> chat = {};    // true: every prompt as a chat message; false: messages are malformed; none: as given
   bool forward_unknown = true;      // other members of a line go into the request
   bool skip_empty = false;          // an empty prompt is counted and not sent
   bool strict = false;              // the first bad line is an error
