@@ -298,7 +298,7 @@ TEST_CASE("text: what the CSV writer wrote the reader reads back, whatever the f
 
 TEST_CASE("text: secret names are known in every spelling, ordinary ones are not") {
   for (const char* name : {"Authorization", "proxy-authorization", "Cookie", "Set-Cookie", "api-key", "api_key", "apikey", "APIKey", "X-API-Key", "x-goog-api-key", "Ocp-Apim-Subscription-Key",
-                           "key", "token", "access_token", "accessToken", "X-Auth-Token", "x-vault-token", "X-Amz-Security-Token", "hf_token", "secret", "client_secret", "password", "passwd",
+                           "subscriptionKey", "key", "token", "access_token", "accessToken", "X-Auth-Token", "x-vault-token", "X-Amz-Security-Token", "hf_token", "secret", "client_secret", "password", "passwd",
                            "PASSWORD2", "pwd", "passphrase", "credential", "X-Amz-Credential", "X-Amz-Signature", "sig", "aws_secret_access_key", "openai-api-key", "auth", "jwt", "id_token", "bearer"})
     CHECK_MESSAGE(text::is_secret_name(name), name);
   for (const char* name : {"", "max_tokens", "prompt_tokens", "content-type", "accept", "host", "x-request-id", "model", "stream", "user-agent", "keyboard", "author", "n", "tokenizer",

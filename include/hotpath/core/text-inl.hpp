@@ -322,12 +322,14 @@ HOTPATH_FN hotpath::error csv_reader::failure(std::string_view source) const {
 }
 
 HOTPATH_FN bool is_secret_name(std::string_view name) {
-  std::string all;        // letters and digits, lower case
-  std::size_t word = 0;   // where the last word begins
+  std::string all;           // letters and digits, lower case
+  std::size_t word = 0;      // where the last word begins; subscription-key and subscriptionKey have two
+  bool small_before = false;
   for (const char given : name) {
     const char c = to_lower(given);
+    if ((c != given && small_before) || !(is_digit(c) || (c >= 'a' && c <= 'z'))) word = all.size();
     if (is_digit(c) || (c >= 'a' && c <= 'z')) all.push_back(c);
-    else word = all.size();
+    small_before = c == given && c >= 'a' && c <= 'z';
   }
   const std::string_view text = all, last = text.substr(word);
   for (const std::string_view part : {"authorization", "cookie", "secret", "passw", "passphrase", "credential", "apikey", "accesskey",
