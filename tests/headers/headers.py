@@ -23,7 +23,7 @@ WARN = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-s
 # kind takes arguments, so that `(std::min)(a, b)` and `(max)()` are the way to write such a name.
 TRAPS = """I B0 small unix linux sun near far interface IN OUT ERROR DELETE OPTIONAL CONST TRUE FALSE Bool True False None Success Status Always Never Unsorted _T
 _B _S _C _U _L _N _P""".split()
-CALLED_TRAPS = "min max major minor makedev check verify require likely unlikely".split()
+CALLED_TRAPS = "min max major minor makedev likely unlikely".split()
 
 NAMES = r"""
 #include <arpa/inet.h>
