@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 #include <clocale>
+#include <cstdlib>
 #include <hotpath/report/json.hpp>
 #include <nlohmann/json.hpp>
 #include <support/data.hpp>
@@ -10,7 +11,7 @@
 #include "samples.hpp"
 
 using namespace hotpath;
-using nlohmann::json;
+using document = nlohmann::json;
 
 namespace {
 
@@ -36,27 +37,27 @@ std::vector<std::string> all() {
 TEST_CASE("report: JSON is valid against the published schema, which names every member") { CHECK(schema_errors(all()) == ""); }
 
 TEST_CASE("report: the schema check finds what is wrong") {
-  json j = json::parse(report::json(samples::good()));
+  document j = document::parse(report::json(samples::good()));
   const auto broken = [&](auto&& change) {
-    json copy = j;
+    document copy = j;
     change(copy);
     return schema_errors({copy.dump()});
   };
-  CHECK(broken([](json&) {}) == "");
-  CHECK(broken([](json& d) { d["ttft_ms"].erase("p99"); }).find("ttft_ms: p99 is not there") != std::string::npos);
-  CHECK(broken([](json& d) { d["requests"]["ok"] = -1; }).find("requests.ok: is -1") != std::string::npos);
-  CHECK(broken([](json& d) { d["requests"]["ok"] = 1.5; }).find("requests.ok") != std::string::npos);
-  CHECK(broken([](json& d) { d["requests"]["errors"]["oops"] = 1; }).find("oops") != std::string::npos);
-  CHECK(broken([](json& d) { d["ttft_ms"]["ci95"]["p50"] = json::array({1}); }).find("ci95.p50") != std::string::npos);
-  CHECK(broken([](json& d) { d["extra"] = 1; }).find("extra is not in the schema") != std::string::npos);
-  CHECK(broken([](json& d) { d["schema"] = "hotpath.serve_report/2"; }).find("schema") != std::string::npos);
-  CHECK(broken([](json& d) { d["goodput"]["share"] = 1.01; }).find("goodput.share") != std::string::npos);
-  CHECK(broken([](json& d) { d["run"]["started"] = "yesterday"; }).find("run.started") != std::string::npos);
+  CHECK(broken([](document&) {}) == "");
+  CHECK(broken([](document& d) { d["ttft_ms"].erase("p99"); }).find("ttft_ms: p99 is not there") != std::string::npos);
+  CHECK(broken([](document& d) { d["requests"]["ok"] = -1; }).find("requests.ok: is -1") != std::string::npos);
+  CHECK(broken([](document& d) { d["requests"]["ok"] = 1.5; }).find("requests.ok") != std::string::npos);
+  CHECK(broken([](document& d) { d["requests"]["errors"]["oops"] = 1; }).find("oops") != std::string::npos);
+  CHECK(broken([](document& d) { d["ttft_ms"]["ci95"]["p50"] = document::array({1}); }).find("ci95.p50") != std::string::npos);
+  CHECK(broken([](document& d) { d["extra"] = 1; }).find("extra is not in the schema") != std::string::npos);
+  CHECK(broken([](document& d) { d["schema"] = "hotpath.serve_report/2"; }).find("schema") != std::string::npos);
+  CHECK(broken([](document& d) { d["goodput"]["share"] = 1.01; }).find("goodput.share") != std::string::npos);
+  CHECK(broken([](document& d) { d["run"]["started"] = "yesterday"; }).find("run.started") != std::string::npos);
 }
 
 TEST_CASE("report: every null has its reason in missing, and every reason leads to a null") {
-  for (const std::string& text : all()) CHECK(null_errors(json::parse(text)) == "");
-  json j = json::parse(report::json(samples::good()));
+  for (const std::string& text : all()) CHECK(null_errors(document::parse(text)) == "");
+  document j = document::parse(report::json(samples::good()));
   j["missing"].erase("itl_ms");
   CHECK(null_errors(j) == "itl_ms is null without a reason\n");
   j["missing"]["itl_ms"] = "x", j["missing"]["ttft_ms.p50"] = "x";
@@ -65,23 +66,23 @@ TEST_CASE("report: every null has its reason in missing, and every reason leads 
 
 TEST_CASE("report: JSON holds what the report holds") {
   const auto r = samples::good();
-  const json j = json::parse(report::json(r));
+  const document j = document::parse(report::json(r));
   CHECK(j["schema"] == "hotpath.serve_report/1");
   CHECK(j["requests"]["sent"] == 716);
-  CHECK(j["requests"]["errors"] == json::object());
+  CHECK(j["requests"]["errors"] == document::object());
   CHECK(j["ttft_ms"]["n"] == 700);
   CHECK(j["ttft_ms"]["p50"] == 51.32);
   CHECK(j["ttft_ms"]["p99"].get<double>() == doctest::Approx(102.64));
-  CHECK(j["ttft_ms"]["ci95"]["p50"] == json::array({48.754, 54.3992}));
+  CHECK(j["ttft_ms"]["ci95"]["p50"] == document::array({48.754, 54.3992}));
   CHECK(j["connect_ms"]["ci95"]["p99"][1].is_null());                       // n = 16: no upper bound
   CHECK(j["missing"]["connect_ms.ci95.p99[1]"] == "n = 16 is too small for an upper bound of this quantile");
   CHECK(j["itl_ms"].is_null());
   CHECK(j["missing"]["itl_ms"] == "tokens per chunk are not known: see chunk gap");
-  CHECK(j["goodput"]["limits"] == json{{"ttft_ms", 500.0}, {"tpot_ms", 50.0}});
-  CHECK(j["run"]["schedule"] == json{{"kind", "closed"}, {"streams", 16}, {"max_duration_s", 60.0}});
+  CHECK(j["goodput"]["limits"] == document{{"ttft_ms", 500.0}, {"tpot_ms", 50.0}});
+  CHECK(j["run"]["schedule"] == document{{"kind", "closed"}, {"streams", 16}, {"max_duration_s", 60.0}});
   CHECK(j["client"]["loop_lag_ms"]["p99"] == 0.113);
-  const json b = json::parse(report::json(samples::bad()));
-  CHECK(b["requests"]["errors"] == json{{"idle_timeout", 30}, {"truncated", 60}, {"cancelled", 10}});
+  const document b = document::parse(report::json(samples::bad()));
+  CHECK(b["requests"]["errors"] == document{{"idle_timeout", 30}, {"truncated", 60}, {"cancelled", 10}});
   CHECK(b["run"]["schedule"]["max_in_flight"] == 8);
   CHECK(b["loss"]["dropped"] == 5);
   CHECK(b["verdict"]["word"] == "partial");
@@ -96,7 +97,7 @@ TEST_CASE("report: F-OUT-10 NaN and infinities are null with a reason") {
   const std::string text = report::json(r);
   CHECK(text.find("nan") == std::string::npos);
   CHECK(text.find("inf,") == std::string::npos);
-  const json j = json::parse(text);
+  const document j = document::parse(text);
   CHECK(j["ttft_ms"]["mean"].is_null());
   CHECK(j["missing"]["ttft_ms.mean"] == "not a finite number");
   CHECK(j["over_time"]["ttft_p50_ms"][31].is_null());
@@ -104,29 +105,32 @@ TEST_CASE("report: F-OUT-10 NaN and infinities are null with a reason") {
 }
 
 TEST_CASE("report: F-OUT-12 times of day are ISO 8601 in UTC") {
-  CHECK(json::parse(report::json(samples::good()))["run"]["started"] == "2026-11-22T18:32:52.123456789Z");
+  CHECK(document::parse(report::json(samples::good()))["run"]["started"] == "2026-11-22T18:32:52.123456789Z");
 }
 
 TEST_CASE("report: F-OUT-11 the locale changes no number") {
   const std::string before = report::json(samples::good());
-  const char* names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE"};
-  const char* set = nullptr;
-  for (const char* n : names) if (set == nullptr) set = std::setlocale(LC_ALL, n);
-  const std::string after = report::json(samples::good());
+  const hotpath_test::temp_dir dir;
+  hotpath_test::run({"localedef", "--quiet", "-i", "de_DE", "-f", "UTF-8", dir.file("de_DE.UTF-8")});
+  setenv("LOCPATH", dir.path().c_str(), 1);
+  const bool german = std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr;
+  unsetenv("LOCPATH");
+  if (!german) return hotpath_test::skip("localedef cannot make de_DE.UTF-8 (package locales)");
+  const std::string comma = std::to_string(1.5), after = report::json(samples::good());
   std::setlocale(LC_ALL, "C");
-  if (set == nullptr) MESSAGE("no German locale on this machine: compared under C only");
+  REQUIRE(comma.starts_with("1,5"));  // else the test shows nothing
   CHECK(before == after);
 }
 
 TEST_CASE("report: hostile text stays inside its JSON string") {
-  const json j = json::parse(report::json(samples::bad()));
+  const document j = document::parse(report::json(samples::bad()));
   CHECK(j["run"]["model"] == "evil\x1b]0;title\x07\x1b[2J\xef\xbf\xbd\u202egpj.exe");
   CHECK(j["run"]["workload"] == "a\"b\\c\n.jsonl");
   for (const char c : report::json(samples::bad())) CHECK((static_cast<unsigned char>(c) >= 0x20 || c == '\n'));
 }
 
 TEST_CASE("report: F-OUT-13 a run without a request says no data, and why") {
-  const json j = json::parse(report::json(samples::empty()));
+  const document j = document::parse(report::json(samples::empty()));
   CHECK(j["verdict"]["word"] == "no data");
   CHECK(j["ttft_ms"].is_null());
   CHECK(j["throughput"]["requests_per_s"].is_null());
