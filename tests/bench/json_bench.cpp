@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // json_bench [SECONDS_PER_ROW] - core/json.hpp beside nlohmann's SAX parser (a handler that does nothing) and DOM, in one run.
+//   g++ -std=c++20 -O2 -I include tests/bench/json_bench.cpp -o json_bench && ./json_bench
 //   Each row: best of the repetitions that fit into the time (0.3 s). Rows marked "walk" read every value; "skip" validates only.
 #include <chrono>
 #include <cstdint>
