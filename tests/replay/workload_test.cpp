@@ -82,6 +82,13 @@ struct loaded {
 
 std::string text_of(const workload_item& item) { return nlohmann::json::parse(item.prompt_json).get<std::string>(); }
 
+// A sanitizer keeps freed memory: figures of resident memory say nothing about us then.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool memory_tells = false;
+#else
+constexpr bool memory_tells = true;
+#endif
+
 std::size_t resident_bytes() {
   std::ifstream in("/proc/self/statm");
   std::size_t size = 0, resident = 0;
@@ -174,6 +181,25 @@ TEST_CASE("replay: a line that is no request is counted and told with its place 
     CHECK_MESSAGE(l.problem().starts_with("load.jsonl:"s + b.where + ": "), l.problem());
     CHECK_MESSAGE(l.problem().find(b.why) != std::string::npos, l.problem());
     CHECK(l.problem().find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("replay: nothing of a bad or skipped line reaches the next request") {
+  for (const char* before : {R"({"prompt":"x","id":"old","top_k":5,"max_tokens":7,"more":})", R"({"top_k":5,"id":"old","prompt":[1,2],"messages":[]})",
+                             R"({"top_k":5,"id":"old","max_tokens":7,"messages":[{"content":"text"},3]})", R"({"prompt":"","id":"old","top_k":5,"max_tokens":7})",
+                             R"({"prompt":[],"id":"old"})", R"({"messages":[],"id":"old"})"}) {
+    CAPTURE(std::string(before));
+    loaded l(before + "\n{\"prompt\":\"b\",\"seed\":1}\n"s, {.skip_empty = true, .keep_text = true});
+    REQUIRE(l.items().size() == 1);
+    const workload_item& i = l.items()[0];
+    CHECK_FALSE(i.chat);
+    CHECK(i.prompt_json == "\"b\"");
+    CHECK(i.extra_json == ",\"seed\":1");
+    CHECK(i.max_tokens == 256);
+    CHECK(i.given_id.empty());
+    CHECK_FALSE(i.prompt_tokens_planned);
+    CHECK(i.prompt_bytes == 1);
+    CHECK(i.prompt_text == "b");
   }
 }
 
@@ -334,7 +360,7 @@ TEST_CASE("replay: F-TRF-08 a line over the limit is counted with its number, an
     CHECK(w->lost().total() == 1);
     REQUIRE(w->problems().size() == 1);
     CHECK(w->problems()[0] == path + ":2: the line is longer than " + std::to_string(limit) + " bytes");
-    CHECK(resident_bytes() <= before + 2 * limit + (8 << 20));
+    if (memory_tells) CHECK(resident_bytes() <= before + 2 * limit + (8 << 20));
     auto strict = workload::open(path, {.strict = true, .line_limit = limit});
     REQUIRE(strict);
     const pass s = read(*strict);
@@ -547,7 +573,7 @@ TEST_CASE("replay: F-TRF-18 a large file is streamed: memory does not grow with 
   most_resident(1 << 20);  // what is touched once is touched
   const std::size_t at_small = most_resident(small), at_large = most_resident(large);
   MESSAGE("resident at " << (small >> 20) << " MiB: " << (at_small >> 10) << " KiB, at " << (large >> 20) << " MiB: " << (at_large >> 10) << " KiB");
-  CHECK(at_large <= at_small + (1 << 20));
+  if (memory_tells) CHECK(at_large <= at_small + (1 << 20));
 }
 
 TEST_CASE("replay: from the second pass on each prompt begins differently, and says the same behind") {

@@ -80,6 +80,16 @@ inline bool read_ids(json::reader& in, std::size_t& count, std::size_t& mark_beg
   });
   return good;
 }
+
+inline void clear(workload_item& item) {
+  item.prompt_json.clear();
+  item.extra_json.clear();
+  item.given_id.clear();
+  item.prompt_text.clear();
+  item.prompt_tokens_planned.reset();
+  item.prompt_bytes = 0;
+  item.chat = false;
+}
 }  // namespace detail
 
 HOTPATH_FN result<workload> workload::open(std::string_view what, workload_options options) {
@@ -104,13 +114,6 @@ HOTPATH_FN std::string_view workload::prompt_lengths() const {
 }
 
 HOTPATH_FN result<bool> workload::next(workload_item& out) {
-  out.prompt_json.clear();
-  out.extra_json.clear();
-  out.given_id.clear();
-  out.prompt_text.clear();
-  out.prompt_tokens_planned.reset();
-  out.prompt_bytes = 0;
-  out.chat = false;
   if (synthetic_) {
     if (rows_ && row_ == *rows_) return false;
     make_synthetic(out);
@@ -185,6 +188,7 @@ HOTPATH_FN result<bool> workload::next_line(workload_item& out) {
 HOTPATH_FN result<bool> workload::parse(std::string_view line, workload_item& out, mark& where) {
   std::string_view prompt_raw, messages_raw, conversations, limit, id, hint;
   std::string_view limit_name;
+  detail::clear(out);  // of the line before too, which may have been bad half-way
   out.max_tokens = options_.default_max_tokens;
   reader_.reset(line);
   const bool object = reader_.object([&](std::string_view key) {
@@ -425,6 +429,7 @@ HOTPATH_FN result<workload> workload::open_synthetic(std::string_view what, work
 }
 
 HOTPATH_FN void workload::make_synthetic(workload_item& out) const {
+  detail::clear(out);
   // A generator per request: request k is the same whoever made the ones before it.
   stats::xoshiro256 random{stats::splitmix64(options_.seed).next() + sequence_};
   const auto length = [&](std::uint64_t mean) {
