@@ -13,8 +13,8 @@ inline int hex4(const char* p, const char* end) noexcept {
   if (end - p < 4) return -1;
   int v = 0;
   for (int i = 0; i < 4; ++i) {
-    const char c = p[i];
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const char c = p[i], small = static_cast<char>(c | 0x20);
+    const int digit = c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
     if (digit < 0) return -1;
     v = v * 16 + digit;
   }
@@ -46,7 +46,7 @@ inline double any_number(const char* p, const char* end, std::int64_t exponent) 
     text[n++] = '1';
     --exponent;
   }
-  const std::int64_t magnitude = static_cast<std::int64_t>(n) + exponent;  // the value is below 10^magnitude, at least a tenth of it
+  const std::int64_t magnitude = static_cast<std::int64_t>(n) + exponent;  // the value is below 10^magnitude
   if (magnitude > 400) return std::numeric_limits<double>::infinity();
   if (magnitude < -400) return 0;
   text[n++] = 'e';
@@ -261,7 +261,8 @@ HOTPATH_FN const char* reader::escape(const char* p, std::string* out) {
   if (unit < 0xDC00 && end_ - p >= 12 && p[6] == '\\' && p[7] == 'u') {
     const int low = detail::hex4(p + 8, end_);
     if (low >= 0xDC00 && low <= 0xDFFF) {
-      if (out != nullptr) detail::append_utf8(*out, static_cast<std::uint32_t>(0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)));
+      const int scalar = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+      if (out != nullptr) detail::append_utf8(*out, static_cast<std::uint32_t>(scalar));
       return p + 12;
     }
   }
@@ -386,7 +387,8 @@ HOTPATH_FN bool reader::number(double& out) {
 }
 
 HOTPATH_FN bool reader::literal(std::string_view word) noexcept {
-  if (static_cast<std::size_t>(end_ - p_) < word.size() || std::memcmp(p_, word.data(), word.size()) != 0) return fail(fault::bad_literal, p_);
+  if (static_cast<std::size_t>(end_ - p_) < word.size() || std::memcmp(p_, word.data(), word.size()) != 0)
+    return fail(fault::bad_literal, p_);
   p_ += word.size();
   return true;
 }

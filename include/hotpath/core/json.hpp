@@ -17,8 +17,8 @@
 //   mark is skipped, a NUL byte outside a string ends the text, a number beyond the range of double is an error.
 //   mode::tolerant_text also accepts, inside strings, ill-formed UTF-8 and control characters (both are kept as they are) and
 //   lone surrogate escapes (they become U+FFFD), and counts them; servers and profilers write all three.
-//   Measured (tests/bench/json_bench.cpp, g++ 12 -O2, one Zen 4 core, nlohmann's SAX parser in the same run in brackets): content of a
-//   250-byte chat chunk 105 ns (1,330 ns), no allocation; trace events 1.9 GB/s skipped, 1.5 GB/s with every value read (0.19).
+//   Measured (tests/bench/json_bench.cpp, g++ 12 -O2, one AMD EPYC core; in brackets nlohmann's SAX parser in the same run): content
+//   of a 250-byte chat chunk 105 ns (1,330 ns), no allocation; trace events 1.9 GB/s skipped, 1.5 with every value read (0.19).
 //   Thread safety: none; one reader or writer per thread.
 #pragma once
 #include <concepts>   // integral

@@ -153,7 +153,9 @@ HOTPATH_FN result<std::int64_t> parse_int(std::string_view s, std::int64_t lo, s
 HOTPATH_FN result<std::uint64_t> parse_uint(std::string_view s, std::uint64_t lo, std::uint64_t hi) {
   return detail::bounded(s, lo, hi, "a whole number");
 }
-HOTPATH_FN result<double> parse_double(std::string_view s, double lo, double hi) { return detail::bounded(s, lo, hi, "a number"); }
+HOTPATH_FN result<double> parse_double(std::string_view s, double lo, double hi) {
+  return detail::bounded(s, lo, hi, "a number");
+}
 
 HOTPATH_FN result<nanoseconds> parse_duration(std::string_view s) {
   struct unit {
@@ -165,7 +167,8 @@ HOTPATH_FN result<nanoseconds> parse_duration(std::string_view s) {
   const auto wrong = [&](std::string_view what) {
     hotpath::error e;
     e.code = errc::malformed;
-    e.detail.append("\"").append(printable(s, 64)).append("\" ").append(what).append(", want a duration such as 500ms, 1.5s or 2m");
+    e.detail.append("\"").append(printable(s, 64)).append("\" ").append(what);
+    e.detail.append(", want a duration such as 500ms, 1.5s or 2m");
     return e;
   };
   std::size_t n = 0;
@@ -181,8 +184,10 @@ HOTPATH_FN result<nanoseconds> parse_duration(std::string_view s) {
     std::int64_t v = 0, rest = 0;
     double part = 0;
     // A fraction is below one, so its product with the largest unit is exact to far less than a nanosecond.
-    if (!fraction.empty() && to_number("0" + std::string(fraction), part)) rest = static_cast<std::int64_t>(part * static_cast<double>(u.ns) + 0.5);
-    if (!to_number(whole, v) || __builtin_mul_overflow(v, u.ns, &v) || __builtin_add_overflow(v, rest, &v)) return wrong("is longer than 292 years");
+    if (!fraction.empty() && to_number("0" + std::string(fraction), part))
+      rest = static_cast<std::int64_t>(part * static_cast<double>(u.ns) + 0.5);
+    if (!to_number(whole, v) || __builtin_mul_overflow(v, u.ns, &v) || __builtin_add_overflow(v, rest, &v))
+      return wrong("is longer than 292 years");
     return nanoseconds{v};
   }
   return wrong("has an unknown unit");
@@ -212,7 +217,7 @@ HOTPATH_FN void csv_writer::field(double v) {
 }
 
 HOTPATH_FN void csv_writer::field(std::string_view v) {
-  const bool guard = options_.formula_guard && !v.empty() && std::string_view("=+-@\t\r").find(v.front()) != std::string_view::npos;
+  const bool guard = options_.formula_guard && v.find_first_of("=+-@\t\r") == 0;
   const char special[] = {options_.separator, '"', '\r', '\n'};
   if (!guard && v.find_first_of(std::string_view(special, 4)) == std::string_view::npos) return plain(v);
   plain("\"");
