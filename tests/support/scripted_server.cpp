@@ -449,17 +449,18 @@ struct server::state {
       }
     });
     if (c.plan) return;
-    if (method == "POST" && target.ends_with("/completions")) {
+    const std::string_view path = std::string_view(target).substr(0, target.find('?'));
+    if (method == "POST" && path.ends_with("/completions")) {
       const auto named = json_raw(body, "x_fault");
       const std::string name(named ? json_text(*named) : o.fault);
       c.plan = name.empty() ? well_behaved() : find_preset(name);
       if (!c.plan) c.plan = std::make_shared<const script>(script{say(http(400, R"({"error":{"message":"no preset )" + name + "\"}}"))});
-    } else if (method == "GET" && target.ends_with("/v1/models")) {
+    } else if (method == "GET" && path.ends_with("/v1/models")) {
       answer_with(R"({"object":"list","data":[{"id":")" + o.model + R"(","object":"model","created":1795372572,"owned_by":"vllm","root":")" + o.model +
                   R"(","parent":null,"max_model_len":1048576}]})");
-    } else if (method == "GET" && target.ends_with("/health")) {
+    } else if (method == "GET" && path.ends_with("/health")) {
       answer_with("");
-    } else if (method == "GET" && target.ends_with("/metrics")) {
+    } else if (method == "GET" && path.ends_with("/metrics")) {
       answer_with(metrics(), "text/plain; version=0.0.4; charset=utf-8");
     } else {
       c.plan = not_found;

@@ -58,7 +58,8 @@ result<recorded> record(const std::string& path, record_options options, typenam
   if (options.api == replay::api::automatic && endpoint->api == "completions") options.api = replay::api::completions;
 
   auto& body = options.client.body;
-  replay::served_model served{.id = body.model};
+  replay::served_model served;
+  served.id = body.model;
   if (auto who = identify<Transport>(*endpoint, options.client.headers, options.client.limits.connect)) {
     served = *who;
   } else if (body.model.empty() || who.error().code == errc::not_found) {
