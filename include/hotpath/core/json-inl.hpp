@@ -13,8 +13,8 @@ inline int hex4(const char* p, const char* end) noexcept {
   if (end - p < 4) return -1;
   int v = 0;
   for (int i = 0; i < 4; ++i) {
-    const char c = p[i], small = static_cast<char>(c | 0x20);
-    const int digit = c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
+    const char c = p[i], folded = static_cast<char>(c | 0x20);
+    const int digit = c >= '0' && c <= '9' ? c - '0' : folded >= 'a' && folded <= 'f' ? folded - 'a' + 10 : -1;
     if (digit < 0) return -1;
     v = v * 16 + digit;
   }
@@ -338,7 +338,7 @@ HOTPATH_FN double reader::to_double(const decimal& d) const noexcept {
 }
 
 HOTPATH_FN bool reader::to_integer(const decimal& d, std::int64_t& out) const noexcept {
-  const std::uint64_t limit = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) + (d.negative ? 1 : 0);
+  const std::uint64_t limit = static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)()) + (d.negative ? 1 : 0);
   std::uint64_t v = d.digits;
   std::int64_t exponent = d.exponent;
   if (d.count > 19) {

@@ -86,7 +86,7 @@ result<std::int64_t> parse_int(std::string_view s, std::int64_t lo, std::int64_t
 result<std::uint64_t> parse_uint(std::string_view s, std::uint64_t lo, std::uint64_t hi);
 result<double> parse_double(std::string_view s, double lo, double hi);
 template <class T>
-result<T> parse_number(std::string_view s, T lo = std::numeric_limits<T>::lowest(), T hi = std::numeric_limits<T>::max()) {
+result<T> parse_number(std::string_view s, T lo = std::numeric_limits<T>::lowest(), T hi = (std::numeric_limits<T>::max)()) {
   static_assert(std::same_as<T, std::int64_t> || std::same_as<T, std::uint64_t> || std::same_as<T, double>);
   if constexpr (std::same_as<T, double>) return parse_double(s, lo, hi);
   else if constexpr (std::is_signed_v<T>) return parse_int(s, lo, hi);
