@@ -2,7 +2,6 @@
 // hotpath/core/bootstrap-inl.hpp - bodies of core/bootstrap.hpp.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <hotpath/core/bootstrap.hpp>
 #include <hotpath/core/random.hpp>
@@ -13,7 +12,7 @@ HOTPATH_FN block_plan plan_blocks(std::size_t n, double tau) {
   block_plan plan;
   if (n == 0) return plan;
   const double size = static_cast<double>(n);
-  const double wanted = std::max(std::ceil(2 * std::cbrt(size) - 1e-9), std::ceil(4 * tau - 1e-9));
+  const double wanted = std::max(__builtin_ceil(2 * __builtin_cbrt(size) - 1e-9), __builtin_ceil(4 * tau - 1e-9));
   const std::size_t most = std::clamp<std::size_t>(n / 20, 1, 65'535);
   plan.length = wanted < static_cast<double>(most) ? static_cast<std::size_t>(wanted) : most;
   plan.count = n / plan.length;
@@ -21,7 +20,7 @@ HOTPATH_FN block_plan plan_blocks(std::size_t n, double tau) {
   if (plan.count > 1) {
     const double b = static_cast<double>(plan.count), length = static_cast<double>(plan.length);
     const double cut = tau > 1 ? std::min((tau - 1 / tau) / (2 * length), 0.5) : 0;
-    plan.widen = student_t_quantile(0.975, b - 1) / normal_quantile(0.975) * std::sqrt(b / (b - 1)) / std::sqrt(1 - cut);
+    plan.widen = student_t_quantile(0.975, b - 1) / normal_quantile(0.975) * __builtin_sqrt(b / (b - 1)) / __builtin_sqrt(1 - cut);
   }
   return plan;
 }
@@ -218,7 +217,7 @@ HOTPATH_FN intervals bootstrap_series(std::span<const double> in_order, std::spa
   else {
     static constexpr double errors[] = {0.25, 0.5, 0.8, 1.2, 1.7, 2.4, 4};  // in standard errors of the level's rank, about
     const double per_unit = std::max(tau, 1.0) / static_cast<double>(n);
-    for (const double share : detail::bin_ends(levels, errors, detail::bin_step - 1, [&](double p) { return std::sqrt(p * (1 - p) * per_unit); }))
+    for (const double share : detail::bin_ends(levels, errors, detail::bin_step - 1, [&](double p) { return __builtin_sqrt(p * (1 - p) * per_unit); }))
       ends.push_back(sorted[static_cast<std::size_t>(share * static_cast<double>(n))]);
   }
   ends.erase(std::unique(ends.begin(), ends.end()), ends.end());

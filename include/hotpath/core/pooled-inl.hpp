@@ -4,7 +4,6 @@
 //   3. resamples are sums of such rows and give ranks;  4. a second pass gathers the few bins that hold a rank of interest.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <hotpath/core/bootstrap-inl.hpp>
 #include <hotpath/core/pooled.hpp>
@@ -65,7 +64,7 @@ class pool {
       while (i + 1 < sample.size() && seen + sample[i].weight <= share * total) seen += sample[i++].weight;
       // Met twice: a value that many share gets a bin of its own.
       if (!ends.empty() && ends.back() == sample[i].value)
-        ends.push_back(std::nextafter(sample[i].value, -std::numeric_limits<float>::infinity()));
+        ends.push_back(__builtin_nextafterf(sample[i].value, -std::numeric_limits<float>::infinity()));
       ends.push_back(sample[i].value);
     }
     std::sort(ends.begin(), ends.end());
@@ -142,7 +141,7 @@ class pool {
  private:
   // A bin of one value only.
   bool single(std::size_t b) const {
-    return b > 0 && b < Bins - 1 && std::nextafter(ends_[b - 1], std::numeric_limits<float>::infinity()) == ends_[b];
+    return b > 0 && b < Bins - 1 && __builtin_nextafterf(ends_[b - 1], std::numeric_limits<float>::infinity()) == ends_[b];
   }
 
   std::span<const float> values_;
@@ -207,7 +206,7 @@ pooled pool_and_resample(std::span<const float> values, std::span<const std::uin
   }
   std::vector<std::uint64_t> wanted;
   for (const double r : at)
-    for (const double whole : {std::floor(r), std::ceil(r)}) wanted.push_back(static_cast<std::uint64_t>(whole));
+    for (const double whole : {__builtin_floor(r), __builtin_ceil(r)}) wanted.push_back(static_cast<std::uint64_t>(whole));
   for (const rank_bounds& b : bounds) {
     if (b.lo > 0) wanted.push_back(b.lo - 1);
     if (b.hi) wanted.push_back(*b.hi - 1);
@@ -219,8 +218,8 @@ pooled pool_and_resample(std::span<const float> values, std::span<const std::uin
     return found[static_cast<std::size_t>(std::lower_bound(wanted.begin(), wanted.end(), rank) - wanted.begin())];
   };
   const auto between = [&](double r) {
-    const double a = value(static_cast<std::uint64_t>(std::floor(r))), b = value(static_cast<std::uint64_t>(std::ceil(r)));
-    return a + (r - std::floor(r)) * (b - a);
+    const double a = value(static_cast<std::uint64_t>(__builtin_floor(r))), b = value(static_cast<std::uint64_t>(__builtin_ceil(r)));
+    return a + (r - __builtin_floor(r)) * (b - a);
   };
   for (std::size_t l = 0; l < levels.size(); ++l) {
     const double estimate = between(at[3 * l]);
