@@ -16,6 +16,10 @@ HOTPATH_FN std::optional<dispatch::turn> dispatch::claim(nanoseconds now, nanose
 
 HOTPATH_FN std::optional<dispatch::turn> dispatch::due(std::uint64_t index, nanoseconds intended) {
   const std::lock_guard lock{mutex_};
+  if (stopped_ || closed_) {  // by another thread, since the caller looked
+    ++unsent_;
+    return std::nullopt;
+  }
   turn t{.index = index, .intended = intended, .slot_free = {}};
   if (plan_.max_in_flight == 0) return t;
   if (held_slots_ >= plan_.max_in_flight) {
@@ -121,10 +125,6 @@ HOTPATH_FN bool dispatch::refused() const {
 HOTPATH_FN std::uint64_t dispatch::unsent() const {
   const std::lock_guard lock{mutex_};
   return unsent_;
-}
-HOTPATH_FN std::uint64_t dispatch::waiting() const {
-  const std::lock_guard lock{mutex_};
-  return waiting_.size();
 }
 
 HOTPATH_FN progress dispatch::snapshot() {

@@ -61,7 +61,6 @@ class dispatch {
   std::string reason() const;
   bool refused() const;                 // stopped by 401 or 403
   std::uint64_t unsent() const;
-  std::uint64_t waiting() const;
   progress snapshot();
 
  private:

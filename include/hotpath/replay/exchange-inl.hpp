@@ -19,13 +19,16 @@ inline bool begins_like_a_stream(std::string_view body) {
   return false;
 }
 
+}  // namespace detail
+
 // Servers quote the rejected request in their message (pydantic: "'input': {…}"); a prompt must not reach the store that way.
-inline std::string error_text(std::string_view from_server) {
+// Secrets go before the text is cut, so that no part of one stays.
+HOTPATH_FN std::string exchange::error_text(std::string_view from_server, std::size_t limit) const {
   for (const std::string_view quote : {"'input':", "\"input\":", "input_value="})
     from_server = from_server.substr(0, std::min(from_server.find(quote), from_server.size()));
-  return text::printable(from_server, message_limit);
+  if (secrets_.empty()) return text::printable(from_server, limit);
+  return text::printable(text::redact_text(from_server.substr(0, detail::other_body_kept), secrets_), limit);
 }
-}  // namespace detail
 
 HOTPATH_FN void exchange::begin(model::request&& planned, bool keep_text) {
   record_ = std::move(planned);
@@ -108,11 +111,11 @@ HOTPATH_FN void exchange::on_event(const sse_event& event) {
     return;
   }
   if (facts.malformed) {
-    if (!std::exchange(bad_json_, true)) record_.error_message = "an event is not a JSON object: " + text::printable(event.data.substr(0, 80), 80);
+    if (!std::exchange(bad_json_, true)) record_.error_message = "an event is not a JSON object: " + error_text(event.data, 80);
     return;
   }
   if ((facts.error || event.type == "error") && !std::exchange(server_error_, true))
-    record_.error_message = detail::error_text(events_.message().empty() ? "the server sent an error event" : events_.message());
+    record_.error_message = error_text(events_.message().empty() ? "the server sent an error event" : events_.message(), detail::message_limit);
   std::uint32_t tokens = facts.token_ids;
   if (facts.usage && facts.completion_tokens) {
     // Usage in every event (continuous_usage_stats) tells the tokens of this one.
@@ -159,7 +162,7 @@ HOTPATH_FN void exchange::finish_answer() {
   const event_facts& facts = events_.read_error(other_);
   std::string message = "HTTP " + std::to_string(status);
   if (status >= 300 && status < 400) message += " redirects to " + text::printable(text::redact_url(http_.head().location), 256) + "; redirects are not followed";
-  else if (!events_.message().empty()) message += ": " + detail::error_text(events_.message());
+  else if (!events_.message().empty()) message += ": " + error_text(events_.message(), detail::message_limit);
   else if (!http_.head().content_type.empty()) message += " (" + text::printable(http_.head().content_type, 64) + ")";
   using enum model::error_class;
   const auto why = status == 429 || status == 503       ? rejected
@@ -225,7 +228,7 @@ HOTPATH_FN void exchange::fail(model::error_class why, std::string message, nano
 HOTPATH_FN void exchange::close(model::request_status status, model::error_class why, std::string_view message) {
   record_.status = status;
   record_.error = why;
-  record_.error_message = text::printable(message, detail::message_limit);
+  record_.error_message = error_text(message, detail::message_limit);
   record_.warnings += http_.warnings();
   if (!done_ && !record_.closed) record_.closed = stamp(false);  // after [DONE] the framing may still end
 }

@@ -11,6 +11,7 @@
 //   Cost: about 1.2 us per content event of 250 bytes (chunk framing 0.1, SSE 0.1, JSON 0.5, log 0.01; tests/bench/replay).
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,8 @@ class exchange {
  public:
   // A new request on this connection. The record carries identity and plan; `keep_text` keeps the completion's text.
   void begin(model::request&& planned, bool keep_text);
+  // Taken out of every error message: servers repeat the key that they refuse. The texts outlive this.
+  void hide(std::span<const std::string_view> secrets) { secrets_ = secrets; }
 
   // The bytes of one read. What follows the end of the answer is not consumed and makes the connection unusable.
   void received(std::string_view bytes, const arrival& when);
@@ -71,6 +74,7 @@ class exchange {
   void finish_stream(bool cut);
   void finish_answer();
   void close(model::request_status status, model::error_class why, std::string_view message);
+  std::string error_text(std::string_view from_server, std::size_t limit) const;
   model::stamp stamp(bool exact) const {
     return {when_.at, when_.kernel ? model::stamp_source::kernel : model::stamp_source::user, exact && when_.kernel};
   }
@@ -81,6 +85,7 @@ class exchange {
   net::response_parser http_;
   sse_parser sse_;
   event_reader events_;
+  std::span<const std::string_view> secrets_;
   std::string other_;              // the beginning of a body that is not a stream, for its error message
   arrival when_;                   // of the read in hand
   model::content_event held_;      // a content event of this read whose exactness is not yet known

@@ -9,6 +9,8 @@
 #include <deque>
 #include <memory>
 #include <queue>
+#include <span>
+#include <string_view>
 #include <vector>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -46,6 +48,7 @@ struct shared_run {
   nanoseconds sending_began;                  // since the origin
   std::uint32_t threads = 1;
   bool keep_text = false;
+  std::span<const std::string_view> secrets;  // kept out of error messages
   light_atomic<std::int64_t> cancel_at{INT64_MAX};  // CLOCK_MONOTONIC: what is in flight then is cancelled
   light_atomic<std::uint64_t> stale_connections{};  // kept-alive connections that the server had closed: sent again
   light_atomic<std::uint64_t> never_framed{};       // answers whose framing did not end after [DONE]
@@ -143,7 +146,8 @@ class worker {
       runnable_.pop_front();
       if (got == feeder::take_result::ended) {
         // No more to send: what was claimed beyond the end of the workload never was a request.
-        if (!run_.plan.open()) --claimed_;
+        if (run_.plan.open()) run_.dispatch.not_sent(1);
+        else --claimed_;
         run_.dispatch.close();
         continue;
       }
@@ -181,7 +185,8 @@ class worker {
 
   bool finished() const {
     if (in_flight_ != 0 || !runnable_.empty()) return false;
-    if (run_.plan.open()) return next_due_ >= run_.plan.due.size() && run_.dispatch.waiting() == 0;
+    // Who waits for a slot goes to the thread that frees it, which has it in flight until then.
+    if (run_.plan.open()) return next_due_ >= run_.plan.due.size();
     return run_.dispatch.closed() || slots_ == 0;
   }
 
@@ -220,6 +225,7 @@ class worker {
   std::uint32_t unused_connection() {
     if (unused_.empty()) {
       connections_.push_back(std::make_unique<connection>());
+      connections_.back()->talk.hide(run_.secrets);
       return static_cast<std::uint32_t>(connections_.size() - 1);
     }
     const std::uint32_t who = unused_.back();
@@ -293,10 +299,9 @@ class worker {
       const net::io r = c.socket.send(std::string_view{c.wire}.substr(c.sent));
       if (r.again) break;
       if (!r.ok()) {
-        // The server may have answered before it closed (413): its bytes are still to be read.
-        if (c.talk.any_bytes() || !(r.error == EPIPE || r.error == ECONNRESET)) return lost(who, r.error);
-        c.wire.clear();
-        c.sent = 0;
+        if (r.error != EPIPE && r.error != ECONNRESET) return lost(who, r.error);
+        // The server may have answered before it closed (413): its bytes are still to be read. No more is sent.
+        c.sent = c.wire.size();
         break;
       }
       c.sent += r.bytes;
@@ -349,10 +354,14 @@ class worker {
     note_queue(c.socket.descriptor(), r.bytes);
     if (c.sent == c.wire.size()) c.wire = {}, c.sent = 0;  // an answer has begun: it is not a stale connection
     const bool lingering = c.now == state::lingering;
-    c.talk.received({buffer_.data(), r.bytes}, stamp(real));
+    c.talk.received({buffer_.data(), r.bytes}, stamp(real, c.talk.record().sent.at));
     interval_.content_events += c.talk.content_events_in_read();
     interval_.inexact_events += c.talk.inexact_events_in_read();
-    if (c.talk.complete()) return lingering ? end_linger(who) : end(who);
+    if (c.talk.complete()) {
+      if (!lingering) return end(who);
+      if (c.talk.framing_ended()) end_linger(who);
+      return;  // a part of the framing: the rest has until the deadline
+    }
     nanoseconds limit = now_ + run_.limits.idle;
     if (c.talk.head_begun()) {
       if (c.head_begun == nanoseconds{}) c.head_begun = now_;
@@ -363,9 +372,10 @@ class worker {
     set_deadline(who, std::min(limit, c.begun + run_.limits.total));
   }
 
-  arrival stamp(nanoseconds real) {
+  // `sent`: of the request. What came before it (413 at accept) is no answer that took time: it gets the loop's clock.
+  arrival stamp(nanoseconds real, nanoseconds sent) {
     if (real != nanoseconds{} && stamps_good_) {
-      if (const auto at = clocks_.to_monotonic(real, now_)) {
+      if (const auto at = clocks_.to_monotonic(real, now_); at && since_origin(*at) >= sent) {
         interval_.read_lag_ns.add(static_cast<double>((now_ - *at).ns));
         return {since_origin(*at), true};
       }
