@@ -50,7 +50,7 @@ HOTPATH_FN result<line_reader> line_reader::open(const std::string& path, std::s
                       "a workload may be read more than once: write it to a file first");
   }
   r.size_ = static_cast<std::uint64_t>(s.st_size);
-  r.buffer_.resize(std::size_t{256} << 10);
+  r.buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(std::max<std::uint64_t>(r.size_, 1), 256 << 10)));
   if (auto ok = r.look_at_begin(); !ok) return ok.error();
   return r;
 }
