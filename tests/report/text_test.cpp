@@ -50,6 +50,9 @@ TEST_CASE("report: numbers have 3, 2, 1 decimals below 1, below 10, above") {
   CHECK(words::number(9.996) == "10.0");
   CHECK(words::number(1234.56) == "1234.6");
   CHECK(words::number(-0.0001) == "0.000");
+  CHECK(words::grouped(1234.56) == "1,234.6");
+  CHECK(words::grouped(-999.96) == "-1,000.0");
+  CHECK(words::grouped(0.5) == "0.500");
   CHECK(words::count(1'234'567) == "1,234,567");
   CHECK(words::count(999) == "999");
   CHECK(words::count(1, "request") == "1 request");

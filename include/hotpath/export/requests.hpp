@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/export/requests.hpp - what a row about one request holds, in every format: one column per fact, units in the names.
 //   Times in _ns count from the run's origin; intended_utc is the wall time of intended_ns. What never happened has no value.
-//   The latencies are those of serve/definitions.hpp, given for every request that got far enough, whatever its end: to compare
+//   The latencies are those of serve/latency.hpp, given for every request that got far enough, whatever its end: to compare
 //   with a report keep status = ok and warmup = false. Prompts and answers are left out unless asked for.
 //
 //     exports::request_columns(r, {.wall_start = info.wall_start}, [](std::string_view name, const auto& value) { … });
@@ -12,6 +12,7 @@
 #include <string_view>
 #include <hotpath/core/utc.hpp>
 #include <hotpath/model/request.hpp>
+#include <hotpath/serve/latency.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::exports {
 
@@ -28,12 +29,10 @@ template <class Column>
 void request_columns(const model::request& r, const request_options& options, Column&& column) {
   using ns = std::optional<std::int64_t>;
   const auto at = [&](std::string_view name, const model::stamp& s) { column(name, s ? ns{s.at.ns} : ns{}); };
-  const auto between = [](const model::stamp& from, const model::stamp& to) { return from && to ? ns{(to.at - from.at).ns} : ns{}; };
-  const auto ms = [&](std::string_view name, ns v) { column(name, v ? std::optional<double>{nanoseconds{*v}.ms()} : std::optional<double>{}); };
-  const ns connect = between(r.connect_begin, r.connected), decode = between(r.first_content, r.last_content);
-  const std::int64_t tokens = r.tokens_from == model::token_source::usage ? r.completion_tokens.value_or(0) : 0;
-  const model::stamp& due = r.slot_free && r.slot_free.at > r.intended.at ? r.slot_free : r.intended;
-  const ns dispatch = between(due, r.sent);
+  const auto ms = [&](std::string_view name, serve::metric m) {
+    const auto v = serve::latency_of(r, m);
+    column(name, v ? std::optional<double>{*v / 1e6} : std::optional<double>{});
+  };
   const std::string utc = r.intended ? text::utc(options.wall_start + r.intended.at) : std::string();
 
   column("index", r.index), column("id", std::string_view(r.id)), column("given_id", std::string_view(r.given_id));
@@ -48,11 +47,8 @@ void request_columns(const model::request& r, const request_options& options, Co
   at("sent_ns", r.sent), at("head_ns", r.head), at("first_content_ns", r.first_content), at("first_output_ns", r.first_output);
   at("last_content_ns", r.last_content), at("finished_ns", r.finished), at("closed_ns", r.closed);
 
-  ms("ttft_ms", between(r.intended, r.first_content)), ms("service_ttft_ms", between(r.sent, r.first_content));
-  ms("ttfo_ms", between(r.intended, r.first_output)), ms("connect_ms", connect), ms("slot_wait_ms", between(r.intended, r.slot_free));
-  ms("dispatch_delay_ms", dispatch ? ns{*dispatch - connect.value_or(0)} : ns{});
-  column("tpot_ms", decode && tokens > 1 ? std::optional<double>{nanoseconds{*decode}.ms() / static_cast<double>(tokens - 1)} : std::optional<double>{});
-  ms("e2e_ms", between(r.intended, r.last_content));
+  for (std::size_t i = 0; i < serve::metric_names.size(); ++i)
+    if (const auto m = static_cast<serve::metric>(i); m != serve::metric::itl && m != serve::metric::chunk_gap) ms(serve::metric_names[i], m);
 
   column("prompt_tokens", r.prompt_tokens), column("completion_tokens", r.completion_tokens), column("reasoning_tokens", r.reasoning_tokens);
   column("cached_tokens", r.cached_tokens), column("tokens_from", name_of(r.tokens_from)), column("usage_suspect", r.usage_suspect);

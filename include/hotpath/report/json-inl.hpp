@@ -171,7 +171,7 @@ class serve_json {
   void requests() {
     const auto& q = r_.requests;
     w_.member("sent", q.sent), w_.member("ok", q.ok), w_.member("failed", q.failed), w_.member("cancelled", q.cancelled);
-    w_.member("in_flight", q.in_flight), w_.member("warmup", q.warmup);
+    w_.member("in_flight", q.in_flight), w_.member("unsent", r_.run.unsent), w_.member("warmup", q.warmup);
     on_one_line("errors", [&](json::writer& line) {
       line.object_begin();
       for (std::size_t i = 0; i < q.errors.size(); ++i)

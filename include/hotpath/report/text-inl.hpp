@@ -67,9 +67,9 @@ class serve_text {
     if (ttft.n != 0)
       figures.push_back(glued("TTFT p50 " + words::milliseconds(ttft.quantile[0])) + ", " + glued("p99 " + words::milliseconds(ttft.quantile[3])));
     if (const auto& tpot = r_.of(metric::tpot); tpot.n != 0) figures.push_back(glued("TPOT p50 " + words::milliseconds(tpot.quantile[0])));
-    if (r_.goodput.per_s) figures.push_back(glued("goodput " + words::number(*r_.goodput.per_s) + " requests/s"));
-    else if (r_.throughput.requests_per_s) figures.push_back(glued(words::number(r_.throughput.requests_per_s->value) + " requests/s"));
-    if (r_.throughput.output_tokens_per_s) figures.push_back(glued(words::number(r_.throughput.output_tokens_per_s->value) + " output tokens/s"));
+    if (r_.goodput.per_s) figures.push_back(glued("goodput " + words::grouped(*r_.goodput.per_s) + " requests/s"));
+    else if (r_.throughput.requests_per_s) figures.push_back(glued(words::grouped(r_.throughput.requests_per_s->value) + " requests/s"));
+    if (r_.throughput.output_tokens_per_s) figures.push_back(glued(words::grouped(r_.throughput.output_tokens_per_s->value) + " output tokens/s"));
     page_.wrapped(first, used, used + 2, figures.empty() ? "no figures" : joined(figures), style::bold);
     for (const std::string& reason : verdict_.reasons) bullet(page_.mark("\u25B6 ", "> "), reason, style::warn);
     for (const std::string& finding : r_.findings) bullet(page_.mark("\u2022 ", "* "), finding, style::plain);
@@ -117,6 +117,7 @@ class serve_text {
     outcome += ", " + words::count(q.failed) + " failed, " + words::count(q.cancelled) + " cancelled";
     if (q.in_flight != 0) outcome += ", " + words::count(q.in_flight) + " in flight when this was stored";
     row("sent", words::count(q.sent) + ": " + outcome);
+    if (r_.run.unsent != 0) row("never sent", words::count(r_.run.unsent, "request") + " due, but the run ended while they waited for a slot", style::warn);
     if (q.warmup != 0) row("warm-up", words::count(q.warmup, "request") + ", in none of the figures below");
     if (q.failed + q.cancelled != 0) {
       row("failures", error_list(r_), style::bad);
@@ -194,7 +195,7 @@ class serve_text {
     page_.end_line();
     for (const line& l : rows) {
       const serve::distribution& d = r_.of(l.m);
-      if (d.n == 0) continue;
+      if (d.n == 0 || (l.m == metric::ttfo && same_as_ttft())) continue;
       const unit u = unit_of(d);
       page_.left(l.label, 12, l.label.front() == ' ' ? style::plain : style::bold);
       page_.left(u.name, 2, style::dim);
@@ -216,6 +217,11 @@ class serve_text {
     const std::string i = interval(b, u.per_ms);
     return b && b->hi ? "[" + i + "]" : i;
   }
+  // Without reasoning the first output is the first content.
+  bool same_as_ttft() const {
+    const auto &a = r_.of(metric::ttft), &b = r_.of(metric::ttfo);
+    return b.n != 0 && a.n == b.n && a.mean == b.mean && a.max == b.max;
+  }
   // At most 6 columns.
   static std::string table_count(std::uint64_t n) { return n < 100'000 ? words::count(n) : n < 1'000'000 ? words::count(n / 1000) + "k" : words::short_count(n); }
 
@@ -228,7 +234,8 @@ class serve_text {
         none = none || !ci;
       }
     const std::string slot = r_.of(metric::slot_wait).n != 0 ? "waits for a slot of the cap, " : "";
-    page_.labelled("", 2, "TTFT counts from the schedule, service TTFT from the send; between them: " + slot + "connect, dispatch.", style::dim);
+    page_.labelled("", 2, "TTFT counts from the schedule, service TTFT from the send; between them: " + slot + "connect, dispatch." +
+                              (same_as_ttft() ? " TTFO is the same: no reasoning was seen." : ""), style::dim);
     if (open_end) page_.labelled("", 2, std::string(page_.mark("\u2265", ">=")) + " too few requests for an upper end (p95 needs 72, p99 needs 368).", style::dim);
     if (none) page_.labelled("", 2, "? too few requests for an interval.", style::dim);
     const std::uint64_t inexact = r_.of(metric::chunk_gap).inexact + r_.of(metric::itl).inexact;
@@ -257,8 +264,8 @@ class serve_text {
   void rate(std::string_view label, const std::optional<serve::rate>& v) {
     if (!v) return;
     page_.left(page_.paint(style::dim, label), 0), page_.pad(columns_of(label), indent);
-    page_.right(words::number(v->value), 9), page_.left(" /s", 5);
-    page_.left(page::spaced(range(v->ci, words::number)), 0, style::dim);
+    page_.right(words::grouped(v->value), 9), page_.left(" /s", 5);
+    page_.left(page::spaced(range(v->ci, words::grouped)), 0, style::dim);
     page_.end_line();
   }
   void goodput() {
@@ -350,10 +357,12 @@ class serve_text {
     for (const serve::check& c : r_.checks) {
       const std::string_view word = !c.ok ? "n/a" : *c.ok ? "ok" : "WRONG";
       const style s = !c.ok ? style::dim : *c.ok ? style::good : style::bad;
-      std::string t = page_.clean(c.name, 256);
-      if (c.ok && __builtin_isfinite(c.left) && __builtin_isfinite(c.right)) t += ": " + glued(side(c.left)) + (*c.ok ? " and " : " against ") + glued(side(c.right));
-      if (!c.why.empty()) t += (c.ok ? "; " : ": ") + page_.clean(c.why, 256);
-      page_.wrapped(page_.paint(s, word), word.size(), 7, t);
+      const std::string name = page_.clean(c.name, 64);
+      std::string t;
+      if (c.ok && __builtin_isfinite(c.left) && __builtin_isfinite(c.right)) t = glued(side(c.left)) + (*c.ok ? " and " : " against ") + glued(side(c.right));
+      if (!c.why.empty()) t += (t.empty() ? "" : ": ") + page_.clean(c.why, 256);
+      const std::string first = page_.paint(s, word) + std::string(7 - word.size(), ' ') + name;
+      page_.wrapped(first, 7 + columns_of(name), columns_of(name) < 22 ? 30 : 7, t);
     }
   }
   // Both sides of a check are often counts, or large: all digits that matter, none that do not.

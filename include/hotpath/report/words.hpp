@@ -34,6 +34,14 @@ inline std::string count(std::uint64_t n) {
   return digits;
 }
 
+// As number(), with 1,234.5 from 1,000 on: for prose, not for columns.
+inline std::string grouped(double v) {
+  std::string out = number(v);
+  const std::size_t digits = out.find('.');
+  for (std::size_t i = digits; i > 3 + (out.front() == '-' ? 1u : 0u);) out.insert(i -= 3, 1, ',');
+  return out;
+}
+
 // At most 7 columns: 999,999 and then 1.23M, 1.23G.
 inline std::string short_count(std::uint64_t n) {
   if (n < 1'000'000) return count(n);
@@ -62,7 +70,7 @@ inline std::string percent_number(double share) {
 inline std::string percent(double share) { return percent_number(share) + " %"; }
 
 // 51.3 ms, 12.3 s
-inline std::string milliseconds(double ms) { return __builtin_fabs(ms) < 9999.5 ? number(ms) + " ms" : number(ms / 1000) + " s"; }
+inline std::string milliseconds(double ms) { return __builtin_fabs(ms) < 9999.5 ? grouped(ms) + " ms" : grouped(ms / 1000) + " s"; }
 
 // 12.3 s, 3 min 20 s, 2 h 05 min
 inline std::string duration(nanoseconds d) {

@@ -141,6 +141,7 @@ class page {
       if (word.empty()) return;
       const std::size_t size = columns_of(word);
       if (used != 0 && used + 1 + size > columns) flush();
+      if (used == 0 && (word == "\u00B7" || word == "|")) return;  // nor at its beginning
       if (used != 0) line += ' ', ++used;
       for (std::size_t i = 0; i < word.size();) {
         const glyph g = glyph_at(word, i);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// tools/cli.hpp - what the subcommands of `hotpath` share: their flags as typed, and how they speak. No parser's types here:
+//   main.cpp is the only unit that sees CLI11, it fills these structs; each subcommand is one file that reads its struct, calls
+//   public headers, and prints. Data goes to stdout, words go to stderr.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <hotpath/core/result.hpp>
+#include <hotpath/core/time.hpp>
+#include <hotpath/model/run.hpp>
+#include <hotpath/report/text.hpp>
+#include <hotpath/report/verdict.hpp>
+
+namespace tools {
+
+using hotpath::report::exit_code;
+
+// ---- flags as typed; a value that is not given is nullopt, numbers are read by the subcommand
+using given = std::optional<std::string>;
+
+struct output_flags {
+  given format;
+  bool json = false;
+};
+
+struct serve_profile_flags {
+  std::string endpoint = "http://localhost:8000", traffic = "synthetic:input=512,output=128", api = "auto", arrival = "poisson";
+  std::string prompt_ids = "auto", output = ".hotpath/serve_run", duration = "60", timeout = "3600", connect_timeout = "5";
+  std::string first_byte_timeout = "600", idle_timeout = "60", seed = "0", threads = "1", warmup = "0", max_errors = "10%";
+  given model, concurrency, rate, max_concurrency, requests, slo, gate, extra_body, api_key_env, api_key_file;
+  std::vector<std::string> headers;
+  bool ignore_eos = false, reuse_prompts = false, store_text = false, strict = false, duration_given = false;
+  output_flags out;
+  std::vector<std::string> command_line;  // of the whole process, secrets replaced
+};
+
+struct serve_report_flags {
+  std::string run;
+  given slo, gate;
+  output_flags out;
+};
+
+struct traffic_flags {
+  std::string traffic;
+  given write, requests;
+  std::string seed = "0";
+  bool strict = false, prompt_ids = false;
+  output_flags out;
+};
+
+struct export_flags {
+  std::string run;
+  given output;
+  bool text = false, chunks = false, formula_guard = false;
+  output_flags out;
+};
+
+exit_code serve_profile(const serve_profile_flags&);
+exit_code serve_report(const serve_report_flags&);
+exit_code traffic(const traffic_flags&);
+exit_code export_requests(const export_flags&);
+exit_code version(const output_flags&);
+
+// ---- speaking
+void say(std::string_view words);                                  // "hotpath: words" and a line end, on stderr
+exit_code fail(const hotpath::error& e, exit_code code);           // says the error, gives the code
+exit_code usage(const std::string& words);                         // for flags that make no sense together
+exit_code code_of(const hotpath::error& e);                        // of an error about a file or a flag
+// All of it on stdout. False: not possible; said, unless nobody reads any more (a closed pipe).
+bool print(std::string_view data);
+
+struct terminal {
+  bool color = false, ascii = false, is_terminal = false;
+  std::size_t width = 80;
+};
+terminal terminal_of(int descriptor);                              // NO_COLOR, TERM=dumb, COLUMNS, the locale's character set
+
+// A file that appears whole or not at all; "-" is stdout. It replaces a regular file, and never follows a symbolic link.
+class output_file {
+ public:
+  explicit output_file(std::string path) : path_(std::move(path)) {}
+  output_file(const output_file&) = delete;
+  output_file& operator=(const output_file&) = delete;
+  ~output_file();
+  hotpath::result<void> open();
+  bool write(std::string_view bytes);                              // false: failed before or now
+  hotpath::result<void> close();                                   // the file has its name only after this
+
+ private:
+  hotpath::error trouble(const char* doing) const;
+  std::string path_, temporary_;
+  int descriptor_ = -1, errno_ = 0;
+};
+
+// ---- reading values; errors name the flag and the value
+hotpath::result<std::string> format_of(const output_flags& o, std::vector<std::string_view> allowed);   // the first is the default
+hotpath::result<std::uint64_t> read_count(std::string_view flag, std::string_view value, std::uint64_t lo, std::uint64_t hi);
+hotpath::result<double> read_number(std::string_view flag, std::string_view value, double lo, double hi);
+hotpath::result<hotpath::nanoseconds> read_seconds(std::string_view flag, std::string_view value);      // 30, 0.5, 500ms, 2m
+hotpath::result<hotpath::model::slo> read_slo(std::string_view value);                                  // ttft=500ms,tpot=50ms,e2e=30s
+hotpath::result<std::optional<double>> read_gate(const given& value);                                   // --gate, --gate 0.95, --gate 95%
+std::string file_of_run(const std::string& path);                  // a folder stands for the run in it
+
+// argv for the manifest: values of --header and secrets in addresses replaced. wipe() does the same to the process list.
+std::vector<std::string> without_secrets(int argc, const char* const* argv);
+void wipe_secrets(int argc, char** argv);
+
+}  // namespace tools

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// tools/common.cpp - see cli.hpp.
+#include "cli.hpp"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include <hotpath/core/text.hpp>
+
+namespace tools {
+
+using namespace hotpath;
+
+namespace {
+bool write_all(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(descriptor, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+bool set(const char* name) {
+  const char* v = std::getenv(name);
+  return v != nullptr && *v != '\0';
+}
+
+error bad_value(std::string_view flag, const error& why) {
+  error e = why;
+  e.code = errc::usage;
+  e.source = flag;
+  return e;
+}
+}  // namespace
+
+// ---- speaking
+
+void say(std::string_view words) { write_all(2, "hotpath: " + text::printable(words, 4096) + "\n"); }
+
+exit_code fail(const error& e, exit_code code) {
+  say(e.message());
+  return code;
+}
+
+exit_code usage(const std::string& words) {
+  say(words);
+  return exit_code::usage;
+}
+
+exit_code code_of(const error& e) {
+  switch (e.code) {
+    case errc::usage: return exit_code::usage;
+    case errc::unreachable: return exit_code::unreachable;
+    case errc::internal: return exit_code::internal;
+    default: return exit_code::unusable;
+  }
+}
+
+bool print(std::string_view data) {
+  if (write_all(1, data)) return true;
+  if (errno != EPIPE && errno != EBADF) say(std::string("cannot write to stdout: ") + std::strerror(errno));
+  return false;
+}
+
+terminal terminal_of(int descriptor) {
+  terminal t;
+  t.is_terminal = isatty(descriptor) == 1;
+  const char* term = std::getenv("TERM");
+  const bool dumb = term == nullptr || std::string_view(term) == "dumb" || *term == '\0';
+  t.color = t.is_terminal && !dumb && !set("NO_COLOR");
+  winsize size{};
+  std::uint64_t columns = 0;
+  if (const char* c = std::getenv("COLUMNS"); c != nullptr && text::to_number(c, columns) && columns > 0) t.width = static_cast<std::size_t>(columns);
+  else if (t.is_terminal && ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) t.width = size.ws_col;
+  // The first of these that is set names the character set; none is what containers have, with terminals that speak UTF-8.
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    if (!set(name)) continue;
+    const std::string locale = text::lower(std::getenv(name));
+    t.ascii = locale.find("utf-8") == std::string::npos && locale.find("utf8") == std::string::npos;
+    break;
+  }
+  return t;
+}
+
+// ---- files
+
+output_file::~output_file() {
+  if (descriptor_ > 2) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+error output_file::trouble(const char* doing) const {
+  return {.code = errc::unreadable, .detail = std::string("cannot ") + doing + ": " + std::strerror(errno_), .source = path_};
+}
+
+result<void> output_file::open() {
+  if (path_ == "-") {
+    descriptor_ = 1;
+    return {};
+  }
+  struct stat s {};
+  const bool there = ::lstat(path_.c_str(), &s) == 0;
+  if (there && S_ISDIR(s.st_mode)) errno_ = EISDIR;
+  else if (there && S_ISLNK(s.st_mode)) errno_ = ELOOP;
+  if (errno_ != 0) return trouble("write");
+  if (there && !S_ISREG(s.st_mode)) {  // a pipe or a device: as it is
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+  } else {
+    temporary_ = path_ + ".XXXXXX";
+    descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+    if (descriptor_ < 0) temporary_.clear();
+  }
+  if (descriptor_ >= 0) return {};
+  errno_ = errno;
+  return trouble("write");
+}
+
+bool output_file::write(std::string_view bytes) {
+  if (errno_ != 0) return false;
+  if (write_all(descriptor_, bytes)) return true;
+  errno_ = errno;
+  return false;
+}
+
+result<void> output_file::close() {
+  if (errno_ == EPIPE && path_ == "-") return {};  // nobody reads any more
+  if (errno_ == 0 && !temporary_.empty()) {
+    if (::fsync(descriptor_) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) errno_ = errno;
+    else temporary_.clear();
+  }
+  if (errno_ != 0) return trouble("write");
+  return {};
+}
+
+std::string file_of_run(const std::string& path) {
+  struct stat s {};
+  if (::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode)) return path + (path.ends_with('/') ? "" : "/") + "serve_profile.db";
+  return path;
+}
+
+// ---- reading values
+
+result<std::string> format_of(const output_flags& o, std::vector<std::string_view> allowed) {
+  if (o.json && o.format && *o.format != "json") return error{.code = errc::usage, .detail = "--json and --format " + *o.format + " contradict each other"};
+  if (!o.json && !o.format) return std::string(allowed.front());
+  const std::string wanted = o.json ? "json" : *o.format;
+  if (std::find(allowed.begin(), allowed.end(), wanted) != allowed.end()) return wanted;
+  std::string all;
+  for (const auto a : allowed) all += (all.empty() ? "" : a == allowed.back() ? " or " : ", ") + std::string(a);
+  return error{.code = errc::usage, .detail = "\"" + wanted + "\" is not a format of this command, want " + all, .source = "--format"};
+}
+
+result<std::uint64_t> read_count(std::string_view flag, std::string_view value, std::uint64_t lo, std::uint64_t hi) {
+  auto n = text::parse_uint(value, lo, hi);
+  if (!n) return bad_value(flag, n.error());
+  return n;
+}
+
+result<double> read_number(std::string_view flag, std::string_view value, double lo, double hi) {
+  auto n = text::parse_double(value, lo, hi);
+  if (!n) return bad_value(flag, n.error());
+  return n;
+}
+
+result<nanoseconds> read_seconds(std::string_view flag, std::string_view value) {
+  double seconds = 0;
+  if (text::to_number(value, seconds)) {
+    auto n = text::parse_double(value, 0, 1e9);
+    if (!n) return bad_value(flag, n.error());
+    return nanoseconds::from_s(seconds);
+  }
+  auto d = text::parse_duration(value);
+  if (!d) return bad_value(flag, {.detail = "\"" + text::printable(value, 64) + "\" is not a time, want seconds (30, 0.5) or a duration (500ms, 2m)"});
+  return d;
+}
+
+result<model::slo> read_slo(std::string_view value) {
+  model::slo slo;
+  std::optional<error> bad;
+  text::split(value, ',', [&](std::string_view part) {
+    if (bad) return;
+    std::string_view limit = part;
+    const std::string_view name = text::trim(text::take(limit, '='));
+    std::optional<nanoseconds>* const field = name == "ttft" ? &slo.ttft : name == "tpot" ? &slo.tpot : name == "e2e" ? &slo.e2e : nullptr;
+    if (field == nullptr || part.find('=') == std::string_view::npos) {
+      bad = error{.detail = "\"" + text::printable(part, 64) + "\" is not a limit, want ttft=TIME, tpot=TIME or e2e=TIME, such as ttft=500ms,tpot=50ms"};
+    } else if (*field) {
+      bad = error{.detail = std::string(name) + " is given twice"};
+    } else if (auto d = text::parse_duration(text::trim(limit)); !d) {
+      bad = error{.detail = std::string(name) + ": " + d.error().detail};
+    } else if (d->ns <= 0) {
+      bad = error{.detail = std::string(name) + " must be above 0"};
+    } else {
+      *field = *d;
+    }
+  });
+  if (bad) return bad_value("--slo", *bad);
+  return slo;
+}
+
+result<std::optional<double>> read_gate(const given& value) {
+  if (!value) return std::optional<double>{};
+  if (value->empty()) return std::optional<double>{0.99};
+  std::string_view number = *value;
+  const bool percent = number.ends_with('%');
+  if (percent) number.remove_suffix(1);
+  double share = 0;
+  if (!text::to_number(number, share) || !(share > 0) || share > (percent ? 100 : 1))
+    return error{.code = errc::usage, .detail = "\"" + text::printable(*value, 64) + "\" is not a share of the requests, want 0.99 or 99%", .source = "--gate"};
+  return std::optional<double>{percent ? share / 100 : share};
+}
+
+// ---- secrets
+
+std::vector<std::string> without_secrets(int argc, const char* const* argv) {
+  std::vector<std::string> out(argv, argv + argc);
+  if (argc > 0) out[0] = out[0].substr(out[0].rfind('/') + 1);  // where it is installed is nobody's business
+  for (std::size_t i = 1; i < out.size(); ++i) {
+    // "--flag value" or "--flag=value"
+    std::size_t begin = out[i].starts_with("--") ? out[i].find('=') + 1 : 0;  // npos + 1 is 0
+    const std::string flag = begin != 0 ? out[i].substr(0, begin - 1) : out[i - 1];
+    std::string& a = out[i];
+    if (flag == "--header") {  // every value: which header of a private gateway is a key cannot be known from its name
+      const std::size_t colon = a.find(':', begin);
+      a = a.substr(0, colon == std::string::npos ? begin : colon + 1) + std::string(text::redacted);
+    } else if (flag == "--endpoint" || a.find("://") != std::string::npos) {
+      a = a.substr(0, begin) + text::redact_url(std::string_view(a).substr(begin));
+    }
+  }
+  return out;
+}
+
+void wipe_secrets(int argc, char** argv) {
+  const std::vector<std::string> clean = without_secrets(argc, argv);
+  for (std::size_t i = 1; i < clean.size(); ++i) {
+    char* a = argv[i];
+    for (std::size_t k = 0; k < clean[i].size() && *a == clean[i][k]; ++k) ++a;
+    std::memset(a, '*', std::strlen(a));
+  }
+}
+
+}  // namespace tools

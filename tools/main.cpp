@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// tools/main.cpp - the executable `hotpath`: declares every subcommand and its flags. The only unit that includes CLI11.
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <new>
+
+#include <CLI/CLI.hpp>
+
+#include <hotpath/core/text.hpp>
+#include <hotpath/version.hpp>
+
+#include "cli.hpp"
+
+namespace {
+
+using tools::exit_code;
+
+// Help for 80 columns, in lower case, with the value's name beside the flag.
+class help_text : public CLI::Formatter {
+ public:
+  help_text() { column_width(29); }
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    std::string out = "usage: " + (app->get_parent() != nullptr ? app->get_parent()->get_name() + " " : std::string()) + (name.empty() ? app->get_name() : app->get_name());
+    for (const CLI::Option* o : app->get_options([](const CLI::Option* opt) { return opt->get_positional(); })) out += " " + o->get_name(true);
+    if (!app->get_subcommands([](const CLI::App*) { return true; }).empty()) out += " COMMAND";
+    return out + " [flags]\n";
+  }
+  std::string make_group(std::string group, bool is_positional, std::vector<const CLI::Option*> options) const override {
+    return CLI::Formatter::make_group(is_positional ? "what" : group, is_positional, options);
+  }
+  std::string make_option_opts(const CLI::Option* o) const override { return o->get_option_text().empty() ? "" : " " + o->get_option_text(); }
+};
+
+// One flag with a value: name, what the value is called, what it does.
+template <class T>
+CLI::Option* value(CLI::App* app, const char* name, T& into, const char* called, const char* what, const char* group) {
+  return app->add_option(name, into, what)->option_text(called)->group(group);
+}
+CLI::Option* flag(CLI::App* app, const char* name, bool& into, const char* what, const char* group) {
+  return app->add_flag(name, into, what)->group(group);
+}
+
+void output(CLI::App* app, tools::output_flags& o, const char* formats) {
+  value(app, "--format", o.format, "NAME", formats, "output");
+  flag(app, "--json", o.json, "same as --format json", "output");
+}
+
+void slo(CLI::App* app, tools::given& limits, tools::given& gate, const char* what) {
+  value(app, "--slo", limits, "LIST", what, "verdict");
+  app->add_option("--gate", gate, "exit 1 if fewer than SHARE of the requests (default\n0.99) are within the limits, 0 if not fewer, 5 if\nthe 95 % interval cannot tell")
+      ->option_text("[SHARE]")->group("verdict")->expected(0, 1)->default_str("0.99");
+}
+
+void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
+  CLI::App* a = app.add_subcommand("serve-profile", "load a live endpoint, record the run, print its report");
+  const char* g = "server";
+  value(a, "--endpoint", f.endpoint, "URL", "where the server is; unix:PATH for a socket\n(default: http://localhost:8000)", g);
+  value(a, "--model", f.model, "NAME", "(default: the first of /v1/models)", g);
+  value(a, "--api", f.api, "NAME", "auto, completions or chat (default: auto, as each\nrequest of the workload asks)", g);
+  value(a, "--header", f.headers, "K:V", "added to each request; may be repeated; values are\nnever stored", g)->expected(1)->allow_extra_args(false)->take_all();
+  value(a, "--api-key-env", f.api_key_env, "VAR", "environment variable with the API key", g);
+  value(a, "--api-key-file", f.api_key_file, "FILE", "file with the API key, mode 0600", g);
+  value(a, "--extra-body", f.extra_body, "JSON", "object whose members go into each request", g);
+  g = "workload";
+  value(a, "--traffic", f.traffic, "WHAT", "JSONL file, or synthetic: and any of input=512,\noutput=128,requests=N,seed=N and\ndist=constant|uniform|lognormal (default:\nsynthetic:input=512,output=128)", g);
+  flag(a, "--ignore-eos", f.ignore_eos, "answers of exactly max_tokens, where supported", g);
+  flag(a, "--reuse-prompts", f.reuse_prompts, "allow equal prompts, which a prefix cache answers", g);
+  value(a, "--prompt-ids", f.prompt_ids, "MODE", "synthetic prompts as token ids: auto, on or off\n(default: auto, where the engine takes them)", g);
+  flag(a, "--strict", f.strict, "the first bad line of the workload is an error", g);
+  value(a, "--seed", f.seed, "N", "of synthetic prompts and Poisson gaps (default: 0)", g);
+  g = "load";
+  value(a, "--concurrency", f.concurrency, "N", "closed loop: N requests in flight (default: 1)", g);
+  value(a, "--rate", f.rate, "R", "open loop: R requests per second", g);
+  value(a, "--max-concurrency", f.max_concurrency, "N", "with --rate: at most N in flight", g);
+  value(a, "--arrival", f.arrival, "NAME", "with --rate: poisson or constant (default: poisson)", g);
+  value(a, "--requests", f.requests, "N", "end after N requests", g);
+  CLI::Option* duration = value(a, "--duration", f.duration, "S", "end sending after S seconds, 0: never (default: 60);\nwhat is in flight then is awaited and counts", g);
+  value(a, "--warmup", f.warmup, "N", "leave the first N requests out (default: 0)", g);
+  value(a, "--threads", f.threads, "N", "threads of the load client (default: 1)", g);
+  g = "limits";
+  value(a, "--timeout", f.timeout, "S", "whole request (default: 3600)", g);
+  value(a, "--connect-timeout", f.connect_timeout, "S", "connecting (default: 5)", g);
+  value(a, "--first-byte-timeout", f.first_byte_timeout, "S", "from sent to the first content (default: 600)", g);
+  value(a, "--idle-timeout", f.idle_timeout, "S", "between chunks of an answer (default: 60)", g);
+  value(a, "--max-errors", f.max_errors, "N|P%", "give up when more fail, after 20 (default: 10%)", g);
+  slo(a, f.slo, f.gate, "limits of a good request: ttft=500ms,tpot=50ms,e2e=30s");
+  g = "output";
+  value(a, "--output", f.output, "DIR", "folder of the run (default: .hotpath/serve_run); the\nrun is DIR/serve_profile.db", g);
+  flag(a, "--store-text", f.store_text, "keep prompts and answers in the run", g);
+  output(a, f.out, "text or json (default: text)");
+  a->footer("example:\n  hotpath serve-profile --endpoint http://localhost:8000 --concurrency 16 \\\n      --slo ttft=500ms,tpot=50ms");
+  a->callback([&f, duration] { f.duration_given = duration->count() != 0; });
+}
+
+void serve_report(CLI::App& app, tools::serve_report_flags& f) {
+  CLI::App* a = app.add_subcommand("serve-report", "print the report of a recorded run");
+  a->add_option("RUN", f.run, "serve_profile.db, or the folder it is in")->required();
+  slo(a, f.slo, f.gate, "limits to judge by, instead of the run's own:\nttft=500ms,tpot=50ms,e2e=30s");
+  output(a, f.out, "text or json (default: text)");
+  a->footer("example:\n  hotpath serve-report .hotpath/serve_run --json");
+}
+
+void traffic(CLI::App& app, tools::traffic_flags& f) {
+  CLI::App* a = app.add_subcommand("traffic", "validate a workload, show its lengths, write it to a file");
+  a->add_option("WHAT", f.traffic, "JSONL file, or synthetic:input=512,output=128,...")->required();
+  value(a, "--write", f.write, "FILE", "write its requests as JSONL; - is stdout", "workload");
+  value(a, "--requests", f.requests, "N", "look at the first N (needed if it is endless)", "workload");
+  value(a, "--seed", f.seed, "N", "of synthetic prompts (default: 0)", "workload");
+  flag(a, "--prompt-ids", f.prompt_ids, "synthetic prompts as token ids", "workload");
+  flag(a, "--strict", f.strict, "the first bad line is an error (exit 3)", "workload");
+  output(a, f.out, "text or json (default: text)");
+  a->footer("example:\n  hotpath traffic synthetic:input=512,output=128,requests=1000 --write load.jsonl");
+}
+
+void export_requests(CLI::App& app, tools::export_flags& f) {
+  CLI::App* a = app.add_subcommand("export", "write the requests of a recorded run, one row each");
+  a->add_option("RUN", f.run, "serve_profile.db, or the folder it is in")->required();
+  value(a, "--output", f.output, "FILE", "instead of stdout", "output");
+  flag(a, "--chunks", f.chunks, "ndjson: the time of every chunk, too", "rows");
+  flag(a, "--text", f.text, "prompts and answers, if the run has them", "rows");
+  flag(a, "--formula-guard", f.formula_guard, "csv for spreadsheets: a ' before what they would run", "rows");
+  output(a, f.out, "csv or ndjson (default: csv)");
+  a->footer("example:\n  hotpath export .hotpath/serve_run --format ndjson --output requests.ndjson");
+}
+
+// The subcommand that was being read when parsing failed, or the program itself.
+const CLI::App& reached(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? app : *chosen.front();
+}
+
+// Edits that make one name of the other, for a hint.
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t corner = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t above = row[j];
+      row[j] = std::min({above + 1, row[j - 1] + 1, corner + (a[i - 1] == b[j - 1] ? 0u : 1u)});
+      corner = above;
+    }
+  }
+  return row[b.size()];
+}
+
+exit_code unknown(const CLI::App& app, const std::string& word) {
+  const bool is_flag = word.starts_with('-');
+  const std::string name = word.substr(0, word.find('='));
+  std::string best;
+  std::size_t least = name.size() / 3 + 1;
+  const auto offer = [&](const std::string& known) {
+    if (const std::size_t d = distance(name, known); d < least) least = d, best = known;
+  };
+  if (is_flag) for (const CLI::Option* o : app.get_options()) offer(o->get_name());
+  else for (const CLI::App* a : app.get_subcommands([](const CLI::App*) { return true; })) offer(a->get_name());
+  const std::string where = app.get_parent() != nullptr ? "hotpath " + app.get_name() : "hotpath";
+  const char* what = is_flag ? "unknown flag " : app.get_parent() != nullptr ? "unexpected word " : "unknown command ";
+  return tools::usage(what + name + (best.empty() ? "" : ", did you mean " + best + "?") + "; see " + where + " --help");
+}
+
+// One blank line between groups, where CLI11 leaves two.
+std::string tidy(std::string help) {
+  for (std::size_t i; (i = help.find("\n\n\n")) != std::string::npos;) help.erase(i, 1);
+  return help;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"hotpath - where did the time go? Profiles LLM inference servers.", "hotpath"};
+  app.formatter(std::make_shared<help_text>());
+  app.set_help_flag("-h,--help", "this text")->group("output");
+  bool show_version = false;
+  app.add_flag("--version", show_version, "same as hotpath version")->group("output");
+
+  tools::serve_profile_flags profile;
+  tools::serve_report_flags report;
+  tools::traffic_flags workload;
+  tools::export_flags rows;
+  tools::output_flags version;
+  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows);
+  output(app.add_subcommand("version", "print the version"), version, "text or json (default: text)");
+  for (CLI::App* a : app.get_subcommands([](const CLI::App*) { return true; })) a->group("commands")->set_help_flag("-h,--help", "this text")->group("output");
+  app.require_subcommand(0, 1);
+  profile.command_line = tools::without_secrets(argc, argv);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    tools::print(tidy(reached(app).help()));
+    return 0;
+  } catch (const CLI::ExtrasError& e) {
+    const std::string message = e.what();  // "The following argument[s] was not expected: A B"
+    const std::size_t colon = message.find(": ");
+    std::string first = colon == std::string::npos ? message : message.substr(colon + 2);
+    return static_cast<int>(unknown(reached(app), first.substr(0, first.find(' '))));
+  } catch (const CLI::ParseError& e) {
+    const CLI::App& at = reached(app);
+    return static_cast<int>(tools::usage(std::string(e.what()) + "; see hotpath" + (at.get_parent() != nullptr ? " " + at.get_name() : "") + " --help"));
+  }
+  tools::wipe_secrets(argc, argv);  // the process list shows argv
+
+  if (app.got_subcommand("serve-profile")) return static_cast<int>(tools::serve_profile(profile));
+  if (app.got_subcommand("serve-report")) return static_cast<int>(tools::serve_report(report));
+  if (app.got_subcommand("traffic")) return static_cast<int>(tools::traffic(workload));
+  if (app.got_subcommand("export")) return static_cast<int>(tools::export_requests(rows));
+  if (app.got_subcommand("version") || show_version) return static_cast<int>(tools::version(version));
+  tools::say("a command is missing");
+  const std::string help = tidy(app.help());
+  [[maybe_unused]] const auto n = ::write(2, help.data(), help.size());
+  return static_cast<int>(exit_code::usage);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // A closed stdin, stdout or stderr must not become the descriptor of the next file that is opened.
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd) return static_cast<int>(exit_code::internal);
+  signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), not the end
+  try {
+    return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    tools::say("out of memory");
+  } catch (const std::exception& e) {
+    tools::say(std::string("a defect of hotpath: ") + e.what());
+  }
+  return static_cast<int>(exit_code::internal);
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+// tools/serve_profile.cpp - hotpath serve-profile: loads an endpoint, records the run, prints its report.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include <hotpath/core/text.hpp>
+#include <hotpath/net/url.hpp>
+#include <hotpath/report/words.hpp>
+#include <hotpath/run.hpp>
+#include <hotpath/run/store_sqlite.hpp>
+
+#include "serve_report.hpp"
+
+namespace tools {
+
+using namespace hotpath;
+namespace words = report::words;
+
+namespace {
+
+// ---- flags
+
+error wrong(std::string_view flag, std::string detail, std::string hint = {}) {
+  return {.code = errc::usage, .detail = std::move(detail), .source = std::string(flag), .hint = std::move(hint)};
+}
+
+result<std::string> read_key_file(const std::string& path) {
+  const auto no = [&](std::string detail, std::string hint = {}) {
+    return error{.code = errc::unreadable, .detail = std::move(detail), .source = "--api-key-file " + path, .hint = std::move(hint)};
+  };
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return no(std::strerror(errno));
+  struct stat s {};
+  char bytes[8193];
+  const bool known = ::fstat(fd, &s) == 0;
+  const ssize_t n = known && S_ISREG(s.st_mode) ? ::read(fd, bytes, sizeof bytes) : -1;
+  ::close(fd);
+  if (n < 0) return no("is not a readable file");
+  if ((s.st_mode & 077) != 0) return no("others may read it", "chmod 600 " + path);
+  if (n > 8192) return no("is longer than 8 KiB, which is no key");
+  const std::string key(text::trim(std::string_view(bytes, static_cast<std::size_t>(n))));
+  if (key.empty()) return no("is empty");
+  return key;
+}
+
+result<void> read_headers(const serve_profile_flags& f, replay::client_options& client) {
+  for (const std::string& line : f.headers) {
+    auto h = net::parse_header(line);
+    if (!h) return wrong("--header", h.error().detail, h.error().hint);
+    client.headers.push_back(*h);
+  }
+  if (f.api_key_env && f.api_key_file) return wrong("--api-key-env and --api-key-file", "give one of them");
+  std::string key;
+  if (f.api_key_env) {
+    const char* v = std::getenv(f.api_key_env->c_str());
+    if (v == nullptr || *v == '\0') return wrong("--api-key-env", "the environment has no variable " + *f.api_key_env, "name the variable, not the key");
+    key = v;
+  }
+  if (f.api_key_file) {
+    auto k = read_key_file(*f.api_key_file);
+    if (!k) return k.error();
+    key = *k;
+  }
+  if (key.empty()) return {};
+  auto h = net::parse_header("Authorization: Bearer " + key);
+  if (!h) return wrong(f.api_key_env ? "--api-key-env" : "--api-key-file", "the key has a character that no HTTP header may have");
+  client.headers.push_back(*h);
+  return {};
+}
+
+result<void> read_limits(const serve_profile_flags& f, replay::client_options& client) {
+  struct limit {
+    std::string_view flag;
+    const std::string& value;
+    nanoseconds& into;
+  };
+  auto& l = client.limits;
+  for (const limit& x : {limit{"--timeout", f.timeout, l.total}, limit{"--connect-timeout", f.connect_timeout, l.connect},
+                         limit{"--first-byte-timeout", f.first_byte_timeout, l.first_byte}, limit{"--idle-timeout", f.idle_timeout, l.idle}}) {
+    auto t = read_seconds(x.flag, x.value);
+    if (!t) return t.error();
+    if (t->ns <= 0) return wrong(x.flag, "must be above 0");
+    x.into = *t;
+  }
+  std::string_view most = f.max_errors;
+  if (most.ends_with('%')) {
+    most.remove_suffix(1);
+    auto p = text::parse_double(most, 0, 100);
+    if (!p) return wrong("--max-errors", "\"" + text::printable(f.max_errors, 64) + "\" is not a number of requests or a percentage, want 10 or 5%");
+    client.errors.share = *p / 100;
+  } else {
+    auto n = text::parse_uint(most, 0, UINT64_MAX);
+    if (!n) return wrong("--max-errors", "\"" + text::printable(f.max_errors, 64) + "\" is not a number of requests or a percentage, want 10 or 5%");
+    client.errors.count = *n, client.errors.share.reset();
+  }
+  return {};
+}
+
+result<model::schedule> read_plan(const serve_profile_flags& f, std::uint64_t seed) {
+  std::optional<std::uint64_t> requests;
+  if (f.requests) {
+    auto n = read_count("--requests", *f.requests, 1, UINT64_MAX);
+    if (!n) return n.error();
+    requests = *n;
+  }
+  auto seconds = read_seconds("--duration", f.duration);
+  if (!seconds) return seconds.error();
+  std::optional<nanoseconds> duration;  // 0: none
+  if (seconds->ns > 0) duration = *seconds;
+  if (!duration && !requests) return wrong("--duration", "0 means no limit of time, so --requests must say when to end");
+
+  if (f.concurrency && f.rate)
+    return wrong("--concurrency and --rate", "the first is a closed loop, the second an open one", "for an open loop with a cap use --rate with --max-concurrency");
+  if (!f.rate) {
+    if (f.max_concurrency) return wrong("--max-concurrency", "is the cap of an open loop", "add --rate, or use --concurrency for a closed loop");
+    auto streams = read_count("--concurrency", f.concurrency.value_or("1"), 1, 1'000'000);
+    if (!streams) return streams.error();
+    return replay::closed({.streams = static_cast<std::uint32_t>(*streams), .requests = requests, .duration = duration});
+  }
+  auto rate = read_number("--rate", *f.rate, 0, 1e9);
+  if (!rate) return rate.error();
+  replay::open_options o{.per_second = *rate, .seed = seed, .requests = requests, .duration = duration};
+  if (f.max_concurrency) {
+    auto cap = read_count("--max-concurrency", *f.max_concurrency, 1, 1'000'000);
+    if (!cap) return cap.error();
+    o.max_in_flight = static_cast<std::uint32_t>(*cap);
+  }
+  if (f.arrival != "poisson" && f.arrival != "constant") return wrong("--arrival", "\"" + text::printable(f.arrival, 64) + "\" is not an arrival process, want poisson or constant");
+  auto plan = f.arrival == "poisson" ? replay::poisson(o) : replay::constant(o);
+  if (!plan) return wrong("--rate", plan.error().detail, plan.error().hint);
+  return plan;
+}
+
+result<run::record_options> read_flags(const serve_profile_flags& f) {
+  run::record_options o;
+  o.client.url = f.endpoint;
+  if (auto u = net::parse_url(f.endpoint); !u) return wrong("--endpoint " + u.error().source, u.error().detail, u.error().hint);
+  o.client.body.model = f.model.value_or("");
+  o.client.body.ignore_eos = f.ignore_eos;
+  o.client.body.extra_body = f.extra_body.value_or("");
+  if (auto good = replay::check(o.client.body); !good) return wrong("--extra-body", good.error().message());
+  if (auto good = read_headers(f, o.client); !good) return good.error();
+  if (auto good = read_limits(f, o.client); !good) return good.error();
+
+  if (f.api == "completions") o.api = replay::api::completions;
+  else if (f.api == "chat") o.api = replay::api::chat;
+  else if (f.api != "auto") return wrong("--api", "\"" + text::printable(f.api, 64) + "\" is not an API, want auto, completions or chat");
+  if (f.prompt_ids == "on") o.ids = run::prompt_ids::on;
+  else if (f.prompt_ids == "off") o.ids = run::prompt_ids::off;
+  else if (f.prompt_ids != "auto") return wrong("--prompt-ids", "\"" + text::printable(f.prompt_ids, 64) + "\", want auto, on or off");
+  if (o.ids == run::prompt_ids::on && o.api == replay::api::chat) return wrong("--prompt-ids on", "chat messages are text", "use --api completions");
+
+  auto seed = read_count("--seed", f.seed, 0, UINT64_MAX);
+  if (!seed) return seed.error();
+  auto warmup = read_count("--warmup", f.warmup, 0, UINT64_MAX);
+  if (!warmup) return warmup.error();
+  auto threads = read_count("--threads", f.threads, 1, 1024);
+  if (!threads) return threads.error();
+  o.seed = *seed;
+  o.client.warmup = *warmup;
+  o.client.threads = static_cast<std::uint32_t>(*threads);
+  o.client.keep_text = f.store_text;
+  o.traffic = f.traffic;
+  o.workload.strict = f.strict;
+  o.workload.reuse_prompts = f.reuse_prompts;
+  o.command_line = f.command_line;
+  if (f.slo) {
+    auto slo = read_slo(*f.slo);
+    if (!slo) return slo.error();
+    o.slo = *slo;
+  }
+  auto plan = read_plan(f, *seed);
+  if (!plan) return plan.error();
+  o.plan = std::move(*plan);
+  return o;
+}
+
+// An error of a run that did not come about: the server's, or the user's.
+exit_code code_of_start(const error& e, const std::string& endpoint) {
+  const auto u = net::parse_url(endpoint);
+  if (u && !e.source.empty() && e.source.starts_with(u->display())) return exit_code::unreachable;
+  return code_of(e);
+}
+
+// ---- signals: the first drains (at most 5 s), the second ends now
+
+replay::stop_flag stop_requested{0};
+
+void on_signal(int) {
+  const int n = stop_requested.load_relaxed();
+  if (n < 2) stop_requested.store_relaxed(n + 1);
+}
+
+void catch_signals() {
+  struct sigaction now {};
+  now.sa_handler = on_signal;
+  now.sa_flags = SA_RESTART;
+  sigemptyset(&now.sa_mask);
+  for (const int s : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    sigaction(s, nullptr, &before);
+    if (s == SIGHUP && before.sa_handler == SIG_IGN) continue;  // nohup
+    sigaction(s, &now, nullptr);
+  }
+}
+
+// ---- progress on stderr: one line rewritten on a terminal, a line every 5 s elsewhere
+
+class progress_line {
+ public:
+  progress_line(const model::schedule& plan) : plan_(plan), terminal_(terminal_of(2)) {}
+  ~progress_line() { clear(); }
+  progress_line(const progress_line&) = delete;
+  progress_line& operator=(const progress_line&) = delete;
+
+  void clear() {
+    if (shown_) put("\r\x1b[K");
+    shown_ = false;
+  }
+  void show(const replay::progress& p) {
+    // Rates over the time since the line before; the first has all of it.
+    const double seconds = (p.elapsed - last_.elapsed).s();
+    if (!terminal_.is_terminal && seconds < 5) return;
+    std::string line = at(p) + "  sent " + words::count(p.sent) + ", in flight " + words::count(p.in_flight);
+    if (p.waiting != 0) line += ", waiting " + words::count(p.waiting);
+    if (seconds > 0) {
+      line += "  " + words::number(static_cast<double>(p.finished - last_.finished) / seconds) + " req/s";
+      line += " " + words::number(static_cast<double>(p.output_tokens - last_.output_tokens) / seconds) + " tok/s";
+    }
+    if (p.ttft_p50_ms) line += "  TTFT " + words::milliseconds(*p.ttft_p50_ms);
+    if (p.tpot_p50_ms) line += "  TPOT " + words::milliseconds(*p.tpot_p50_ms);
+    line += "  errors " + words::count(p.failed);
+    if (p.phase == "draining") line += "  draining";
+    last_ = p;
+    if (!terminal_.is_terminal) return put("hotpath: " + line + "\n");
+    if (line.size() + 1 > terminal_.width) line.resize(terminal_.width - 1);
+    put("\r" + line + "\x1b[K");
+    shown_ = true;
+  }
+
+ private:
+  std::string at(const replay::progress& p) const {
+    std::string out = words::fixed(p.elapsed.s(), 0);
+    if (plan_.max_duration) out += "/" + words::fixed(plan_.max_duration->s(), 0);
+    return out + " s";
+  }
+  static void put(const std::string& t) { [[maybe_unused]] const ssize_t n = ::write(2, t.data(), t.size()); }
+
+  const model::schedule& plan_;
+  const terminal terminal_;
+  replay::progress last_;
+  bool shown_ = false;
+};
+
+}  // namespace
+
+exit_code serve_profile(const serve_profile_flags& flags) {
+  const auto format = format_of(flags.out, {"text", "json"});
+  if (!format) return fail(format.error(), exit_code::usage);
+  const auto gate = read_gate(flags.gate);
+  if (!gate) return fail(gate.error(), exit_code::usage);
+  auto options = read_flags(flags);
+  if (!options) return fail(options.error(), code_of(options.error()));
+  if (*gate && !options->slo) return usage("--gate needs limits to hold: add --slo, such as --slo ttft=500ms,tpot=50ms");
+
+  const std::string path = flags.output + (flags.output.ends_with('/') ? "" : "/") + "serve_profile.db";
+  const model::schedule plan = options->plan;
+  progress_line progress{plan};
+  options->client.stop = &stop_requested;
+  options->client.on_progress = [&](const replay::progress& p) { progress.show(p); };
+  options->on_start = [&](const model::run_info& i) {
+    say("loading " + i.endpoint + " (" + i.model + (i.engine.empty() ? "" : " on " + i.engine) + ") with " + i.workload + ", recording to " + path);
+  };
+  catch_signals();
+  auto done = run::record<run::store_sqlite>(path, std::move(*options));
+  progress.clear();
+  if (!done) return fail(done.error(), code_of_start(done.error(), flags.endpoint));
+  if (!done->moved_aside.empty()) say("the earlier run in " + flags.output + " is now " + done->moved_aside);
+  const model::run_info& i = done->info;
+  if (!flags.duration_given && plan.max_requests && i.state == model::run_state::complete && plan.max_duration && i.sending_ended - i.sending_began >= *plan.max_duration)
+    say("ended after the default --duration of " + flags.duration + " s; --duration 0 sends all " + words::count(*plan.max_requests, "request"));
+
+  // What was measured is what is in the file: the report comes from there, as serve-report's does.
+  return print_report(path, *format, std::nullopt, {.gate = *gate, .interrupted = i.state == model::run_state::interrupted, .refused = done->refused});
+}
+
+}  // namespace tools
