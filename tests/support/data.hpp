@@ -19,6 +19,19 @@ std::optional<std::string> data_or_skip(const std::string& relative);
 // True in `tests/run.sh --full`: repeat as often as the specification of the test says, instead of the scaled count.
 bool full();
 
+// True when a sanitizer is in this build: memory in use and durations say nothing then, and repeats cost ten times as much.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 // The repository's root, for files that are committed: source_dir() + "/tests/data/...".
 const char* source_dir();
 
