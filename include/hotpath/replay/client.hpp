@@ -65,6 +65,9 @@ struct run_outcome {
 // `ports_left`: of the local port range, 0 for a unix socket.
 result<void> preflight(const model::schedule& plan, const net::url& endpoint, std::uint64_t* ports_left = nullptr);
 
+// What a server could repeat in an error message and no record may hold: keys, cookies, passwords.
+std::vector<std::string> secrets_of(const net::url& endpoint, const std::vector<net::header>& headers);
+
 // Everything of one run in memory: for tests, examples and short runs.
 struct collected {
   std::vector<model::request> requests;         // in schedule order
@@ -95,11 +98,14 @@ class client {
     source.wait_ahead(plan.open() ? 64 : plan.streams);
     if (source.prepared_count() == 0) return source.failure().value_or(nothing_to_send(load));
 
+    const std::vector<std::string> secrets = secrets_of(*endpoint, options_.headers);
+    const std::vector<std::string_view> hidden{secrets.begin(), secrets.end()};
     dispatch turns{plan, options_.errors};
     done.origin = monotonic_now();
     done.wall_start = realtime_now();
     shared_run shared{.plan = plan, .addresses = *addresses, .feeder = source, .dispatch = turns, .limits = options_.limits,
-                      .origin = done.origin, .sending_began = {}, .threads = options_.threads, .keep_text = options_.keep_text};
+                      .origin = done.origin, .sending_began = {}, .threads = options_.threads, .keep_text = options_.keep_text,
+                      .secrets = hidden};
     for (std::uint32_t i = 0; i < options_.threads; ++i) {
       workers.push_back(std::make_unique<worker<Transport, Sink>>(shared, out, i));
       if (!workers.back()->ok()) return workers.back()->failure();
@@ -198,6 +204,9 @@ wire_options client<Transport>::wire(const net::url& endpoint, const model::sche
   wire_options w{.endpoint = endpoint, .headers = options_.headers, .body = options_.body, .id_prefix = options_.id_prefix,
                  .warmup = options_.warmup, .keep_text = options_.keep_text,
                  .single_pass = !plan.max_requests && !plan.max_duration};
+  if (plan.open()) w.requests = plan.due.size();
+  else if (plan.max_requests) w.requests = *plan.max_requests;
+  w.ahead = std::max<std::uint64_t>(w.ahead, plan.streams);  // a closed loop starts with all its streams at once
   if (const std::string secret = endpoint.basic_authorization(); !secret.empty()) w.headers.push_back({"Authorization", secret});
   if (w.id_prefix.empty()) {
     // Two runs against one server must not share ids: its log is joined by them.

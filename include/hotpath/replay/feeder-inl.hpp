@@ -2,6 +2,7 @@
 #pragma once
 #include <hotpath/replay/feeder.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <utility>
 
@@ -39,11 +40,12 @@ HOTPATH_FN feeder::take_result feeder::take(std::uint64_t index, prepared& out) 
   ahead_bytes_ -= slot->wire.size();
   out = std::move(*slot);
   slot.reset();
+  passes_ = std::max<std::uint64_t>(passes_, out.record.pass + 1);
   while (!ahead_.empty() && !ahead_.front()) {
     ahead_.pop_front();
     ++base_;
   }
-  room_.notify_one();
+  if (low()) room_.notify_one();
   return take_result::ready;
 }
 
@@ -100,19 +102,16 @@ HOTPATH_FN void feeder::run() {
       if (stop_) return;
     }
     workload_item item;
-    auto more = source_.next(item);
+    const bool all = index == options_.requests;
+    auto more = all ? result<bool>{false} : source_.next(item);
     std::optional<error> failed;
-    if (more && !*more) {
+    if (more && !*more && !all) {
       if (in_this_pass == 0 && index == 0) failed = nothing_to_send(source_);
       else if (in_this_pass == 0) failed = error{.code = errc::io, .detail = "the workload is empty on its second reading", .source = source_.description()};
       else if (!options_.single_pass) {
         in_this_pass = 0;
         if (auto again = source_.rewind(); !again) failed = again.error();
-        else {
-          const std::lock_guard lock{mutex_};
-          ++passes_;
-          continue;
-        }
+        else continue;
       }
     } else if (!more) {
       failed = more.error();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/replay/feeder.hpp - prepares requests ahead of their time, on a thread of its own.
 //   Reading a workload, composing JSON and HTTP heads never happens on a thread that keeps time. Bounded: what is ahead is at
-//   most 4,096 requests and 32 MiB (or one request, if it is larger).
+//   most wire_options::ahead requests and 32 MiB (or one request, if it is larger), and nothing that the plan will not send.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -21,6 +21,10 @@
 
 namespace hotpath::inline HOTPATH_ABI::replay {
 
+namespace detail {
+inline constexpr std::size_t ahead_bytes = 32u << 20;
+}
+
 struct prepared {
   model::request record;   // identity and plan
   std::string wire;        // head and body, as they go to the socket
@@ -34,6 +38,8 @@ struct wire_options {
   std::uint64_t warmup = 0;
   bool keep_text = false;
   bool single_pass = false;     // end with the workload instead of cycling it
+  std::uint64_t requests = UINT64_MAX;  // what the plan sends at most: no more are prepared
+  std::uint64_t ahead = 1024;   // prepared before they are needed: half a second at 2,000 requests/s
 };
 
 // The error of a workload without a single request: what was skipped and why.
@@ -55,12 +61,14 @@ class feeder {
   void wait_ahead(std::uint64_t n);
 
   std::optional<error> failure() const;
-  std::uint64_t passes() const;
+  std::uint64_t passes() const;          // of the workload, begun by what was taken
   std::uint64_t prepared_count() const;
 
  private:
   void run();
-  bool full() const { return ahead_.size() >= 4096 || ahead_bytes_ >= (32u << 20); }
+  bool full() const { return ahead_.size() >= options_.ahead || ahead_bytes_ >= detail::ahead_bytes; }
+  // Time to go on: not at every request taken, or each would wake the feeder's thread once.
+  bool low() const { return ahead_.size() <= options_.ahead / 2 && ahead_bytes_ <= detail::ahead_bytes / 2; }
   result<void> compose(workload_item& item, std::uint64_t index, prepared& out);
 
   workload& source_;
