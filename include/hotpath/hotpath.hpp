@@ -2,9 +2,10 @@
 // hotpath/hotpath.hpp - everything that needs only the standard library and Linux.
 //   For trying things out, and for the single header. In a program include the part you use: this is the heaviest way.
 #pragma once
-#include <hotpath/config.hpp>
 #include <hotpath/core/atomic.hpp>
+#include <hotpath/core/bootstrap.hpp>
 #include <hotpath/core/json.hpp>
+#include <hotpath/core/pooled.hpp>
 #include <hotpath/core/random.hpp>
 #include <hotpath/core/result.hpp>
 #include <hotpath/core/sketch.hpp>
@@ -26,17 +27,8 @@
 #include <hotpath/net/stamp.hpp>
 #include <hotpath/net/tcp.hpp>
 #include <hotpath/net/url.hpp>
-#include <hotpath/replay/api.hpp>
-#include <hotpath/replay/client.hpp>
-#include <hotpath/replay/dispatch.hpp>
-#include <hotpath/replay/exchange.hpp>
-#include <hotpath/replay/feeder.hpp>
-#include <hotpath/replay/schedule.hpp>
-#include <hotpath/replay/sse.hpp>
-#include <hotpath/replay/worker.hpp>
-#include <hotpath/replay/workload.hpp>
-#include <hotpath/report/json.hpp>
-#include <hotpath/report/verdict.hpp>
-#include <hotpath/run/record.hpp>
-#include <hotpath/serve/definitions.hpp>
-#include <hotpath/version.hpp>
+#include <hotpath/export.hpp>
+#include <hotpath/replay.hpp>
+#include <hotpath/report.hpp>
+#include <hotpath/run.hpp>
+#include <hotpath/serve.hpp>
