@@ -68,7 +68,7 @@ inline void same_in_all_pieces(std::string_view bytes, const hotpath::net::http_
   std::uint64_t seed = bytes.size();
   for (char c : bytes) seed = (seed ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
   const reading whole = read_response(bytes, limits, head_request, close, 0, 0);
-  for (std::size_t most : {1, 2, 5, 40}) {
+  for (const std::size_t most : {1u, 2u, 5u, 40u}) {
     require(read_response(bytes, limits, head_request, close, seed + most, most) == whole, "another result in other pieces");
   }
 }
