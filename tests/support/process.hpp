@@ -32,10 +32,11 @@ struct finished {
 };
 
 struct process_options {
-  std::string input;                                              // all of stdin
-  std::vector<std::pair<std::string, std::string>> environment;   // added; an empty value removes the name
-  std::string directory;                                          // to start in
+  std::string input = {};                                          // all of stdin
+  std::vector<std::pair<std::string, std::string>> environment = {};  // added; an empty value removes the name
+  std::string directory = {};                                       // to start in
   int seconds = 60;                                               // then it is killed
+  std::vector<int> closed = {};                                   // descriptors that it starts without
 };
 
 class process {
@@ -58,6 +59,7 @@ class process {
     posix_spawn_file_actions_adddup2(&actions, in[0], 0);
     posix_spawn_file_actions_adddup2(&actions, out[1], 1);
     posix_spawn_file_actions_adddup2(&actions, err[1], 2);
+    for (const int fd : options_.closed) posix_spawn_file_actions_addclose(&actions, fd);
     if (!options_.directory.empty()) posix_spawn_file_actions_addchdir_np(&actions, options_.directory.c_str());
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);

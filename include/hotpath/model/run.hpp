@@ -22,7 +22,7 @@ constexpr std::string_view name_of(run_state s) { return run_state_names[static_
 
 // Limits a request must meet to count as good; a limit that is not set is not checked. Equal to the limit is good.
 struct slo {
-  std::optional<nanoseconds> ttft, tpot, e2e;
+  std::optional<nanoseconds> ttft = {}, tpot = {}, e2e = {};
   explicit operator bool() const { return ttft || tpot || e2e; }
 };
 

@@ -163,6 +163,7 @@ class client {
       if (turns.closed() && sending_ended == nanoseconds{}) sending_ended = now;
       if (asked > obeyed || (turns.stopped() && shared.cancel_at.load_relaxed() == INT64_MAX)) {
         obeyed = asked;
+        shown = {};  // tell at once
         shared.cancel_at.store_relaxed((asked >= 2 ? now : now + options_.drain).ns);
         for (auto& w : workers) w->wake();
       }

@@ -69,15 +69,16 @@ class worker {
   // Until nothing is left to send and nothing is in flight.
   void operator()() {
     ::prctl(PR_SET_TIMERSLACK, 1UL);  // the default of 50 us would be the larger part of the dispatch delay
-    now_ = monotonic_now();
+    woke_ = now_ = monotonic_now();
     begin_interval();
     for (;;) {
       send_due();
       if (finished()) break;
-      const nanoseconds deadline = next_deadline();
-      const auto ready = loop_.wait(deadline);
-      const nanoseconds woke = now_ = monotonic_now();
-      if (woke - deadline > suspended_over && woke - deadline > interval_.suspended) interval_.suspended = woke - deadline;
+      const nanoseconds before = woke_;
+      const auto ready = loop_.wait(std::min(next_deadline(), before + tick));
+      const nanoseconds woke = woke_ = now_ = monotonic_now();
+      // No round of this loop takes half a second by itself: the process was stopped, or the machine slept.
+      if (woke - before > suspended_over) interval_.suspended = std::max(interval_.suspended, woke - before);
       stamps_good_ = clocks_.observe();
       for (const net::ready& r : ready) handle(r);
       if (!ready.empty()) {
@@ -115,6 +116,7 @@ class worker {
   static constexpr std::size_t receive_size = 64 << 10;
   static constexpr nanoseconds linger{50'000'000};         // wait for the framing after [DONE]; servers take microseconds
   static constexpr nanoseconds back_off{50'000'000};       // no descriptor or port: try again after
+  static constexpr nanoseconds tick{100'000'000};          // it wakes at least this often, so that a suspension shows
   static constexpr nanoseconds suspended_over{500'000'000};
   static constexpr int starts_at_once = 16;
   static constexpr nanoseconds interval_length{1'000'000'000};
@@ -261,17 +263,21 @@ class worker {
     connection& c = *connections_[who];
     c.socket.close();
     c.now = state::connecting;
-    const bool ours = why == EMFILE || why == ENFILE || why == EADDRNOTAVAIL || why == ENOBUFS || why == ENOMEM;
+    // EADDRNOTAVAIL: no local port is left, or the address cannot be reached from here (::1 where IPv6 is off). One that has
+    // answered can be reached; before any has, the others get their try.
+    const bool no_port = why == EADDRNOTAVAIL && (answered_ ? c.address == good_address_ : c.tried >= run_.addresses.size());
+    const bool ours = no_port || why == EMFILE || why == ENFILE || why == ENOBUFS || why == ENOMEM;
     if (ours || why == EAGAIN) {  // EAGAIN: a unix socket's backlog is full
       if (now_ + back_off < c.begun + run_.limits.connect) {
         c.now = state::backing_off;
         return set_deadline(who, now_ + back_off);
       }
       return fail(who, ours ? client_limit : connect_timeout, std::string("cannot open a connection: ") + std::strerror(why) +
-                  (why == EADDRNOTAVAIL ? "; no local port is left" : ours ? "; raise the limit of open files (ulimit -n)" : ""));
+                  (no_port ? "; no local port is left" + std::string(answered_ ? "" : ", or no such network") : ours ? "; raise the limit of open files (ulimit -n)" : ""));
     }
     if (c.tried < run_.addresses.size()) return try_address(who, (c.address + 1) % run_.addresses.size());
-    fail(who, why == ETIMEDOUT ? connect_timeout : connect_refused,
+    // A connection that is reset had been accepted.
+    fail(who, why == ETIMEDOUT ? connect_timeout : why == ECONNRESET || why == EPIPE ? reset : connect_refused,
          "cannot connect to " + run_.addresses[c.address].text + ": " + std::strerror(why));
   }
 
@@ -281,6 +287,7 @@ class worker {
     if (r.again) return;
     if (r.error != 0) return connect_failed(who, r.error);
     good_address_ = c.address;
+    answered_ = true;
     c.talk.record().connected = here();
     begin_talking(who);
   }
@@ -550,11 +557,12 @@ class worker {
   std::priority_queue<timer> timers_;
   std::deque<dispatch::turn> runnable_;                    // may be sent as soon as its bytes are prepared
   model::client_interval interval_;
-  nanoseconds now_{}, interval_end_{}, cpu_begin_{};
+  nanoseconds now_{}, woke_{}, interval_end_{}, cpu_begin_{};
   std::uint64_t slots_ = 0, claimed_ = 0;                  // closed loop: this thread's share of the streams
   std::uint64_t next_due_ = 0;                             // open loop: this thread's next arrival
   std::uint64_t in_flight_ = 0;
   std::size_t good_address_ = 0;                           // the one that answered last
+  bool answered_ = false;                                  // it did
   bool stamps_good_ = true;
   bool pressing_ = false;                                  // more could be started at once
 };

@@ -20,16 +20,16 @@ namespace hotpath::inline HOTPATH_ABI::run {
 enum class prompt_ids : std::uint8_t { automatic, on, off };
 
 struct record_options {
-  replay::client_options client;          // body.model empty: the first of /v1/models
-  std::string traffic;                    // a JSONL file, or "synthetic:…"
+  replay::client_options client = {};     // body.model empty: the first of /v1/models
+  std::string traffic = {};               // a JSONL file, or "synthetic:…"
   replay::api api = replay::api::automatic;
-  replay::workload_options workload;      // prompt ids and API are set from the fields beside
+  replay::workload_options workload = {}; // prompt ids and API are set from the fields beside
   run::prompt_ids ids = prompt_ids::automatic;   // automatic: where the engine is known to take them; nothing is probed
-  model::schedule plan;
-  model::slo slo;
-  std::vector<std::string> command_line;  // for the manifest; secrets already replaced
+  model::schedule plan = {};
+  model::slo slo = {};
+  std::vector<std::string> command_line = {};  // for the manifest; secrets already replaced
   std::uint64_t seed = 0;
-  std::function<void(const model::run_info&)> on_start;   // once, before the first request
+  std::function<void(const model::run_info&)> on_start = {};  // once, before the first request
 };
 
 struct recorded {
@@ -92,7 +92,7 @@ result<recorded> record(const std::string& path, record_options options, typenam
   const auto manifest = [&](const replay::run_outcome& done) {
     model::run_info i = replay::describe(options.client, *load, options.plan, done);
     i.command_line = options.command_line;
-    i.api = options.api == replay::api::automatic ? "by request" : std::string(name_of(options.api));
+    i.api = options.api != replay::api::automatic ? name_of(options.api) : options.traffic.starts_with("synthetic:") ? "completions" : "as each request says";
     i.engine = served.engine;
     i.slo = options.slo;
     i.seed = options.seed;
