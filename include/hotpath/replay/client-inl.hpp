@@ -37,6 +37,28 @@ HOTPATH_FN result<void> preflight(const model::schedule& plan, const net::url& e
   return {};
 }
 
+HOTPATH_FN std::vector<std::string> secrets_of(const net::url& endpoint, const std::vector<net::header>& headers) {
+  std::vector<std::string> all;
+  const auto header = [&](std::string_view value) {
+    all.emplace_back(value);
+    all.emplace_back(value.substr(value.rfind(' ') + 1));  // without "Bearer"; rfind: npos + 1 is 0
+  };
+  for (const auto& h : headers)
+    if (text::is_secret_name(h.name)) header(h.value);
+  if (!endpoint.user_info.empty()) {
+    header(endpoint.basic_authorization());
+    all.push_back(endpoint.user_info);
+    all.push_back(endpoint.user_info.substr(endpoint.user_info.find(':') + 1));
+  }
+  for (std::string_view rest = endpoint.query; !rest.empty();) {
+    const std::string_view pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+    const auto equals = pair.find('=');
+    if (equals != pair.npos && text::is_secret_name(pair.substr(0, equals))) all.emplace_back(pair.substr(equals + 1));
+  }
+  return all;
+}
+
 HOTPATH_FN model::run_info describe(const client_options& options, const workload& load, const model::schedule& plan, const run_outcome& done) {
   model::run_info i;
   i.tool_version = HOTPATH_VERSION_STRING;

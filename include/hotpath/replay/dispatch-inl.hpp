@@ -83,15 +83,15 @@ HOTPATH_FN void dispatch::finished(const model::request& r) {
     if (r.first_content) ttft_ms_.add((r.first_content.at - r.intended.at).ms());
     if (r.first_content && r.completion_tokens.value_or(0) > 1)
       tpot_ms_.add((r.last_content.at - r.first_content.at).ms() / static_cast<double>(*r.completion_tokens - 1));
-    return;
+  } else if (r.status == model::request_status::failed) {
+    ++counts_.failed;
+    ++failed_in_a_row_;
+    last_failure_ = " (" + std::string(name_of(r.error)) + ": " + r.error_message + ")";
   }
-  if (r.status != model::request_status::failed) return;
-  ++counts_.failed;
-  ++failed_in_a_row_;
   if (stopped_) return;
   const auto halt = [&](std::string why) {
     stopped_ = true;
-    reason_ = std::move(why) + " (" + std::string(name_of(r.error)) + ": " + r.error_message + ")";
+    reason_ = std::move(why) + last_failure_;
     drop_waiting();
   };
   if (r.http_status == 401 || r.http_status == 403) {

@@ -69,7 +69,7 @@ class dispatch {
   const error_limits limits_;
   mutable std::mutex mutex_;
   std::deque<turn> waiting_;
-  std::string reason_;
+  std::string reason_, last_failure_;
   progress counts_;
   stats::sketch ttft_ms_, tpot_ms_;     // since the last snapshot
   std::uint64_t next_ = 0, held_slots_ = 0, failed_in_a_row_ = 0, unsent_ = 0;

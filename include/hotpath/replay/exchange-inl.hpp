@@ -178,12 +178,7 @@ HOTPATH_FN void exchange::finish_answer() {
 HOTPATH_FN void exchange::finish_stream(bool cut) {
   using enum model::error_class;
   const auto n = static_cast<std::int64_t>(record_.chunks.count());
-  if (record_.completion_tokens) {
-    if (*record_.completion_tokens < n) record_.usage_suspect = true;  // every content event carries a token at least
-  } else if (n > 0) {
-    record_.tokens_from = model::token_source::chunks;
-    record_.completion_tokens = n;
-  }
+  if (record_.completion_tokens && *record_.completion_tokens < n) record_.usage_suspect = true;  // every content event carries a token at least
   if (server_error_) return close(model::request_status::failed, server_error, record_.error_message);
   if (bad_json_) return close(model::request_status::failed, bad_json, record_.error_message);
   if (record_.finish_reason == "abort" || record_.finish_reason == "error")
@@ -218,10 +213,6 @@ HOTPATH_FN void exchange::fail(model::error_class why, std::string message, nano
   if (complete()) return;
   when_ = {at, false};
   if (!record_.closed) record_.closed = stamp(false);
-  if (!record_.completion_tokens && !record_.chunks.empty()) {
-    record_.tokens_from = model::token_source::chunks;
-    record_.completion_tokens = static_cast<std::int64_t>(record_.chunks.count());
-  }
   close(why == model::error_class::cancelled ? model::request_status::cancelled : model::request_status::failed, why, message);
 }
 
@@ -230,6 +221,10 @@ HOTPATH_FN void exchange::close(model::request_status status, model::error_class
   record_.error = why;
   record_.error_message = error_text(message, detail::message_limit);
   record_.warnings += http_.warnings();
+  if (!record_.completion_tokens && !record_.chunks.empty()) {
+    record_.tokens_from = model::token_source::chunks;
+    record_.completion_tokens = static_cast<std::int64_t>(record_.chunks.count());
+  }
   if (!done_ && !record_.closed) record_.closed = stamp(false);  // after [DONE] the framing may still end
 }
 
