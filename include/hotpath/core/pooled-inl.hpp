@@ -5,6 +5,7 @@
 #pragma once
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <hotpath/core/bootstrap-inl.hpp>
 #include <hotpath/core/pooled.hpp>
 
@@ -117,9 +118,7 @@ class pool {
       if (const std::size_t b = bin_of_rank(r); !single(b)) wanted[b] = any = true;
     std::vector<weighted> found;
     if (any) {
-      for (const cluster& c : clusters_)
-        for (std::uint64_t k = 0; k < c.count; ++k)
-          if (const weighted w = at(c.begin + k); wanted[bin_of(w.value)] && w.weight != 0) found.push_back(w);
+      gather(wanted, found);
       std::sort(found.begin(), found.end(), [](const weighted& a, const weighted& b) { return a.value < b.value; });
     }
     std::vector<double> out;
@@ -139,6 +138,42 @@ class pool {
   }
 
  private:
+  // All samples in the wanted bins.
+  void gather(const bool (&wanted)[Bins], std::vector<weighted>& found) const {
+    if (!weights_.empty()) {
+      for (const cluster& c : clusters_)
+        for (std::uint64_t k = 0; k < c.count; ++k)
+          if (const weighted w = at(c.begin + k); w.weight != 0 && wanted[bin_of(w.value)]) found.push_back(w);
+      return;
+    }
+    // Wanted bins lie together around the levels: few ranges (lo, hi], against which four values at a time are compared.
+    typedef float four __attribute__((vector_size(16), aligned(alignof(float)), may_alias));
+    typedef std::int32_t yes __attribute__((vector_size(16)));
+    std::vector<std::pair<float, float>> ranges;
+    for (std::size_t b = 0; b < Bins; ++b) {
+      if (!wanted[b]) continue;
+      const float lo = b > 0 ? ends_[b - 1] : -std::numeric_limits<float>::infinity();
+      if (!ranges.empty() && ranges.back().second == lo) ranges.back().second = ends_[b];
+      else ranges.emplace_back(lo, ends_[b]);
+    }
+    const auto look = [&](float x) {
+      for (const auto& [lo, hi] : ranges)
+        if (x > lo && x <= hi) found.push_back({x, 1});
+    };
+    for (const cluster& c : clusters_) {
+      const float* p = values_.data() + c.begin;
+      const float* const end = p + c.count;
+      for (; end - p >= 4; p += 4) {
+        const four x = *reinterpret_cast<const four*>(p);
+        yes any{};
+        for (const auto& [lo, hi] : ranges) any |= (x > lo) & (x <= hi);
+        if ((any[0] | any[1] | any[2] | any[3]) == 0) continue;
+        for (std::size_t k = 0; k < 4; ++k) look(p[k]);
+      }
+      for (; p != end; ++p) look(*p);
+    }
+  }
+
   // A bin of one value only.
   bool single(std::size_t b) const {
     return b > 0 && b < Bins - 1 && __builtin_nextafterf(ends_[b - 1], std::numeric_limits<float>::infinity()) == ends_[b];

@@ -97,14 +97,17 @@ HOTPATH_FN void summarizer::add_events(const model::request& r, detail::row& row
     for (detail::row& old : rows_) old.gaps = 0, old.gaps_begin = 0;
   }
   const double share = row.has_completion ? row.completion_tokens / static_cast<double>(n) : 1;
+  std::uint64_t user = 0, inexact = 0;
   for (std::size_t i = 0; i < n; ++i) {
     const model::content_event& e = events_[i];
-    ++logs_.events;
-    if (!e.kernel) ++logs_.user;
+    user += e.kernel ? 0u : 1u;
     // With the loop's clock two events of one read have one stamp.
-    if (!e.exact && (e.kernel || (i + 1 < n && events_[i + 1].at == e.at))) ++logs_.inexact;
+    if (!e.exact) inexact += e.kernel || (i + 1 < n && events_[i + 1].at == e.at) ? 1u : 0u;
     tokens_over_time_.add(e.at.ns, tokens_known ? static_cast<double>(e.tokens) : share);
   }
+  logs_.events += n;
+  logs_.user += user;
+  logs_.inexact += inexact;
   if (row.ok()) add_gaps(row, tokens_known);
 }
 
@@ -138,9 +141,11 @@ HOTPATH_FN void summarizer::add_gaps(detail::row& row, bool tokens_known) {
   decode_time_ += static_cast<double>(std::max<std::int64_t>(events_.back().at.ns - events_.front().at.ns, 0));
   if (longest <= stall_from) return;
   const std::uint64_t before = stalls_;
-  std::vector<double> sorted(all_gaps_.begin(), all_gaps_.end());
-  std::sort(sorted.begin(), sorted.end());
-  const double limit = std::max(static_cast<double>(stall_from), 5 * *stats::quantile(sorted, 0.5));
+  const auto middle = all_gaps_.begin() + static_cast<std::ptrdiff_t>((n - 1) / 2);
+  std::nth_element(all_gaps_.begin(), middle, all_gaps_.end());
+  double median = static_cast<double>(*middle);
+  if ((n - 1) % 2 == 0) median = (median + static_cast<double>(*std::max_element(all_gaps_.begin(), middle))) / 2;
+  const double limit = std::max(static_cast<double>(stall_from), 5 * median);
   for (const std::int64_t gap : all_gaps_) {
     if (static_cast<double>(gap) <= limit) continue;
     ++stalls_;
