@@ -3,6 +3,7 @@
 //   bench_replay_client run  --url U --requests N --chunks C (--streams S | --rate R [--cap K]) [--text 1] [--records FILE] [--threads T]
 //   bench_replay_client bare --url U --streams S --chunks C        a bare recvmsg loop: what the kernel's stamps give at best
 //   Prints one JSON object. Arrival error: recorded arrival minus the send time that the chunk's text carries (--text 1, bare).
+//   --records also prints what the report says (reported_…): the figures a user reads, from serve::summarizer.
 //   CPU times are those of this process: `setup` from its start to the run, `run` the run itself, connections included.
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -17,8 +18,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <hotpath/replay.hpp>
 #include <hotpath/core/stats.hpp>
+#include <hotpath/replay.hpp>
+#include <hotpath/serve.hpp>
 #include <map>
 #include <mutex>
 #include <string>
@@ -156,6 +158,23 @@ void write_records(const std::string& path, const recorder& seen, nanoseconds or
   std::fclose(f);
 }
 
+// The figures of the report, as a user reads them.
+void add_reported(report& out, const recorder& seen, const model::run_info& info) {
+  serve::summarizer summary{{.resamples = 0}};
+  for (const model::request& r : seen.kept) summary.add(r);
+  const serve::report said = summary.finish(info);
+  using enum serve::metric;
+  for (const auto m : {ttft, service_ttft, tpot, e2e, dispatch_delay}) {
+    const auto& d = said.of(m);
+    if (d.n == 0) continue;
+    std::string name = "reported_" + std::string(serve::metric_names[static_cast<std::size_t>(m)]);
+    name.resize(name.size() - 3);  // "_ms" goes to the end
+    out.add((name + "_n").c_str(), d.n);
+    out.add((name + "_p50_ms").c_str(), d.quantile[0]);
+    out.add((name + "_p99_ms").c_str(), d.quantile[3]);
+  }
+}
+
 int ours(const options& o) {
   auto load = replay::workload::open("synthetic:input=32,output=" + std::to_string(o.chunks), {.chat = true});
   if (!load) return std::fprintf(stderr, "%s\n", load.error().message().c_str()), 2;
@@ -165,7 +184,8 @@ int ours(const options& o) {
     if (!open) return std::fprintf(stderr, "%s\n", open.error().message().c_str()), 2;
     plan = std::move(*open);
   }
-  replay::client<> client{{.url = o.url, .body = {.model = "scripted"}, .threads = o.threads, .keep_text = o.text}};
+  const replay::client_options how{.url = o.url, .body = {.model = "scripted"}, .threads = o.threads, .keep_text = o.text};
+  const replay::client<> client{how};
   recorder seen;
   seen.keep = o.text || !o.records.empty();
   const double setup = cpu_seconds();
@@ -191,6 +211,7 @@ int ours(const options& o) {
   for (const auto& [name, n] : seen.errors) out.add(("failed_" + name).c_str(), n);
   out.add("tokens", seen.tokens);
   v.print(out);
+  if (!o.records.empty()) add_reported(out, seen, replay::describe(how, *load, plan, *done));
   out.add("client_events", seen.events);
   out.add("client_inexact", seen.inexact_events);
   out.add("reads", seen.reads);
