@@ -189,7 +189,8 @@ TEST_CASE("tools: F-DB-07 kill -9 at random moments leaves a file that opens, sa
     // A killed run does not stand in the way of the next one.
     if (i == 0) {
       const finished next = hotpath_test::run(profile(server.url(), out, {"--traffic", "synthetic:input=16,output=8", "--requests", "3"}));
-      CHECK(next.code == 0);
+      CHECK((next.code == 0 || next.code == 5));  // 5: a busy machine made the client the limit
+      CHECK(report(next)["requests"]["ok"] == 3);
       CHECK(std::filesystem::exists(out.path + "/run/serve_profile.1.db"));
       CHECK(next.err.find("serve_profile.1.db") != std::string::npos);
     }

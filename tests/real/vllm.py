@@ -171,7 +171,7 @@ def profile(server, hotpath, folder, name, flags):
 def main():
     p = argparse.ArgumentParser(prog="vllm.sh", description=__doc__)
     p.add_argument("dir", type=Path, metavar="DIR", help="holds venv/bin/vllm and models/MODEL")
-    p.add_argument("--hotpath", default=os.environ.get("HOTPATH", str(HERE.parents[1] / "build/dev/tools/hotpath")), help="the executable")
+    p.add_argument("--hotpath", default=os.environ.get("HOTPATH", str(HERE.parents[1] / "build/dev/hotpath")), help="the executable")
     p.add_argument("--model", default="tiny-llama")
     p.add_argument("--output", type=Path, help="folder of the run files (default: a new temporary one)")
     p.add_argument("--record", type=Path, metavar="FOLDER", help="only record raw streams into FOLDER (tests/data)")
@@ -187,9 +187,9 @@ def main():
             return record(server, a.record)
         folder = a.output or Path(tempfile.mkdtemp(prefix="hotpath-real-"))
         folder.mkdir(parents=True, exist_ok=True)
-        traffic = f"synthetic:input=64,output=32,requests={a.requests},seed=1"
-        wrong = profile(server, a.hotpath, folder, "closed", ["--traffic", traffic, "--concurrency", str(a.streams)])
-        wrong += profile(server, a.hotpath, folder, "open", ["--traffic", traffic, "--rate", str(a.rate), "--api", "chat"])
+        traffic = ["--traffic", "synthetic:input=64,output=32,seed=1", "--requests", str(a.requests), "--slo", "ttft=500ms,tpot=50ms"]
+        wrong = profile(server, a.hotpath, folder, "closed", [*traffic, "--concurrency", str(a.streams)])
+        wrong += profile(server, a.hotpath, folder, "open", [*traffic, "--rate", str(a.rate), "--api", "chat"])
         print(f"runs and reports: {folder}", file=sys.stderr)
         return 1 if wrong else 0
 
