@@ -95,7 +95,7 @@ struct store_sqlite::writer {
   }
   ~writer() {
     if (db && !closed) {
-      drain(std::min(o.busy_timeout, nanoseconds{1'000'000'000}));
+      drain((std::min)(o.busy_timeout, nanoseconds{1'000'000'000}));
       close();
     }
     pthread_cond_destroy(&wake);
@@ -529,7 +529,7 @@ inline void store_sqlite::add(model::request&& r) {
   {
     std::lock_guard hold{w.m};
     if (w.closed || w.failure) return void(++w.lost.dropped);
-    if (cost > std::min(w.o.queue_bytes, static_cast<std::size_t>(detail::longest_row) / 2)) return void(++w.lost.over_limit);
+    if (cost > (std::min)(w.o.queue_bytes, static_cast<std::size_t>(detail::longest_row) / 2)) return void(++w.lost.over_limit);
     if (w.held + cost > w.o.queue_bytes) return void(++w.lost.dropped);
 #if !HOTPATH_NO_EXCEPTIONS
     try {

@@ -249,10 +249,11 @@ inline result<stored_run> stored_run::open(const std::string& path) {
     return detail::path_error(errc::empty, r->path.shown, "is empty: its writer ended while making it");
   std::optional<std::string> damage;
   if (!detail::writer_of(r->path)) damage = detail::wal_damage(r->path.absolute("-wal"));
-  if (auto ok = r->connect(); !ok) return ok.error();
-  if (auto ok = r->load(); !ok) {
+  auto ok = r->connect();
+  if (ok) ok = r->load();
+  if (!ok) {
     error e = ok.error();
-    if (damage) e.hint = "its write-ahead log is damaged too: " + *damage;
+    if (damage) e.hint = "its write-ahead log is damaged: " + *damage;
     return e;
   }
   r->damaged_log = damage.has_value();

@@ -178,8 +178,8 @@ inline long pid_in(int fd) {
 }
 
 HOTPATH_FN result<writer_lock> writer_lock::take(const run_path& run) {
-  const std::string path = run.absolute("-lock");
   for (;;) {
+    std::string path = run.absolute("-lock");
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
       return os_error(run.shown, errno == ELOOP ? "its lock file is a symbolic link" : "cannot write in this directory", errno);
@@ -197,7 +197,7 @@ HOTPATH_FN result<writer_lock> writer_lock::take(const run_path& run) {
     struct stat ours, named;
     if (fstat(fd, &ours) != 0 || lstat(path.c_str(), &named) != 0 || ours.st_ino != named.st_ino || ours.st_dev != named.st_dev)
       continue;
-    lock.path_ = path;
+    lock.path_ = std::move(path);
     const std::string pid = std::to_string(getpid()) + "\n";
     // Without its pid the lock holds all the same; the refusal then says "another process".
     if (fchmod(fd, 0600) != 0 || ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) return lock;
