@@ -12,14 +12,14 @@ HOTPATH_FN block_plan plan_blocks(std::size_t n, double tau) {
   block_plan plan;
   if (n == 0) return plan;
   const double size = static_cast<double>(n);
-  const double wanted = std::max(__builtin_ceil(2 * __builtin_cbrt(size) - 1e-9), __builtin_ceil(4 * tau - 1e-9));
+  const double wanted = (std::max)(__builtin_ceil(2 * __builtin_cbrt(size) - 1e-9), __builtin_ceil(4 * tau - 1e-9));
   const std::size_t most = std::clamp<std::size_t>(n / 20, 1, 65'535);
   plan.length = wanted < static_cast<double>(most) ? static_cast<std::size_t>(wanted) : most;
   plan.count = n / plan.length;
-  plan.length = std::min<std::size_t>(n / plan.count, 65'535);  // no remainder worth speaking of: a resample has n units
+  plan.length = (std::min<std::size_t>)(n / plan.count, 65'535);  // no remainder worth speaking of: a resample has n units
   if (plan.count > 1) {
     const double b = static_cast<double>(plan.count), length = static_cast<double>(plan.length);
-    const double cut = tau > 1 ? std::min((tau - 1 / tau) / (2 * length), 0.5) : 0;
+    const double cut = tau > 1 ? (std::min)((tau - 1 / tau) / (2 * length), 0.5) : 0;
     plan.widen = student_t_quantile(0.975, b - 1) / normal_quantile(0.975) * __builtin_sqrt(b / (b - 1)) / __builtin_sqrt(1 - cut);
   }
   return plan;
@@ -31,7 +31,7 @@ namespace detail {
 inline interval widened(std::vector<double>& replicates, double estimate, double widen) {
   std::sort(replicates.begin(), replicates.end());
   const double lo = *quantile(replicates, 0.025), hi = *quantile(replicates, 0.975);
-  return {estimate - std::max(estimate - lo, 0.0) * widen, estimate + std::max(hi - estimate, 0.0) * widen};
+  return {estimate - (std::max)(estimate - lo, 0.0) * widen, estimate + (std::max)(hi - estimate, 0.0) * widen};
 }
 
 // Rows of width numbers, one per unit, summed over every block of units: row i becomes the sum over units i ... i + length - 1.
@@ -78,7 +78,7 @@ class bin_ranks {
       if (l > 0 && levels_[l] < levels_[l - 1]) bin = 0, seen = 0;
       while (bin + 1 < resample.size() && seen + static_cast<double>(resample[bin]) <= at) seen += static_cast<double>(resample[bin++]);
       const double here = static_cast<double>(resample[bin]);
-      const double share = here > 0 ? std::min((at - seen) / here, 1.0) : 1.0;
+      const double share = here > 0 ? (std::min)((at - seen) / here, 1.0) : 1.0;
       out[l].push_back(before_[bin] + share * (before_[bin + 1] - before_[bin]) - 0.5);
     }
   }
@@ -122,14 +122,14 @@ std::vector<std::vector<double>> resampled_ranks(const block_rows<T>& rows, std:
   std::vector<T> narrow(width);
   std::vector<std::uint64_t> total(width);
   // Narrow sums are emptied before they can wrap.
-  const std::uint64_t room = std::numeric_limits<T>::max() / std::max<std::uint64_t>(largest, 1);
+  const std::uint64_t room = (std::numeric_limits<T>::max)() / (std::max<std::uint64_t>)(largest, 1);
   xoshiro256 random{options.seed};
   std::vector<std::size_t> begins(plan.count);
   for (std::uint32_t r = 0; r < options.resamples; ++r) {
     for (std::size_t& b : begins) b = random.below(units - plan.length + 1);
     std::fill(total.begin(), total.end(), 0);
     for (std::size_t done = 0; done < begins.size();) {
-      const std::size_t until = std::min<std::size_t>(begins.size(), done + room);
+      const std::size_t until = (std::min<std::size_t>)(begins.size(), done + room);
       sum_rows(rows, std::span(begins).subspan(done, until - done), narrow.data(), width);
       done = until;
       for (std::size_t g = 0; g < width; ++g) total[g] += narrow[g];
@@ -200,8 +200,8 @@ std::vector<double> bin_ends(std::span<const double> levels, std::span<const dou
 // Each end at least as far out as that of independent samples; missing where the ranks say so.
 inline std::optional<interval> at_least_s3(const interval& found, const rank_bounds& r, double lo_value, double hi_value) {
   if (r.lo == 0) return std::nullopt;
-  interval out{std::min(found.lo, lo_value), std::nullopt};
-  if (r.hi) out.hi = std::max(*found.hi, hi_value);
+  interval out{(std::min)(found.lo, lo_value), std::nullopt};
+  if (r.hi) out.hi = (std::max)(*found.hi, hi_value);
   return out;
 }
 
@@ -242,7 +242,7 @@ HOTPATH_FN intervals bootstrap_series(std::span<const double> in_order, std::spa
   if (n < exact) ends.assign(sorted.begin(), sorted.end());
   else {
     static constexpr double errors[] = {0.25, 0.5, 0.8, 1.2, 1.7, 2.4, 4};  // in standard errors of the level's rank, about
-    const double per_unit = std::max(tau, 1.0) / static_cast<double>(n);
+    const double per_unit = (std::max)(tau, 1.0) / static_cast<double>(n);
     for (const double share : detail::bin_ends(levels, errors, detail::bin_step - 1, [&](double p) { return __builtin_sqrt(p * (1 - p) * per_unit); }))
       ends.push_back(sorted[static_cast<std::size_t>(share * static_cast<double>(n))]);
   }
@@ -254,7 +254,7 @@ HOTPATH_FN intervals bootstrap_series(std::span<const double> in_order, std::spa
     std::sort(ranks[l].begin(), ranks[l].end());
     const double estimate = value_at(sorted, at);
     interval found{value_at(sorted, *quantile(ranks[l], 0.025)), value_at(sorted, *quantile(ranks[l], 0.975))};
-    found = {estimate - std::max(estimate - found.lo, 0.0) * plan.widen, estimate + std::max(*found.hi - estimate, 0.0) * plan.widen};
+    found = {estimate - (std::max)(estimate - found.lo, 0.0) * plan.widen, estimate + (std::max)(*found.hi - estimate, 0.0) * plan.widen};
     const rank_bounds r = quantile_ranks(n, levels[l]);
     out.quantile[l] = detail::at_least_s3(found, r, r.lo > 0 ? sorted[r.lo - 1] : 0, r.hi ? sorted[*r.hi - 1] : 0);
   }
@@ -273,7 +273,7 @@ HOTPATH_FN std::vector<std::optional<interval>> bootstrap_ratios(std::span<const
     estimates.push_back(below > 0 ? above / below : 0);
     // What a unit moves the ratio by; its correlation is what the blocks must hold.
     for (std::size_t i = 0; i < n; ++i) residual[i] = r.numerator[i] - estimates.back() * (r.denominator.empty() ? 1 : r.denominator[i]);
-    tau = std::max(tau, autocorrelation_time(residual, static_cast<double>(n) / 80 + 1));
+    tau = (std::max)(tau, autocorrelation_time(residual, static_cast<double>(n) / 80 + 1));
   }
   const block_plan plan = plan_blocks(n, tau);
   auto replicates = detail::resampled_ratios(ratios, n, plan, options);

@@ -45,7 +45,7 @@ class pool {
     for (const cluster& c : clusters_) all += c.count;
     std::vector<weighted> sample;
     xoshiro256 random{seed ^ 0x706f6f6c};  // "pool": not the numbers that draw the blocks
-    const std::uint64_t stride = std::max<std::uint64_t>(all / wanted, 1);
+    const std::uint64_t stride = (std::max<std::uint64_t>)(all / wanted, 1);
     std::uint64_t next = random.below(stride), begin = 0;  // one of each `stride` values, at a random place: no period can hide
     for (const cluster& c : clusters_) {
       for (; next < begin + c.count; next += stride - next % stride + random.below(stride))
@@ -61,7 +61,7 @@ class pool {
     // At all scales around each level: the error of pooled shares is not known beforehand.
     std::vector<double> steps;
     for (double step = Bins > 64 ? 0.001 : 0.002; step < 0.8; step *= Bins > 64 ? 1.27 : 2.5) steps.push_back(step);
-    for (const double share : bin_ends(levels, steps, Bins - 1, [](double p) { return std::min(p, 1 - p); })) {
+    for (const double share : bin_ends(levels, steps, Bins - 1, [](double p) { return (std::min)(p, 1 - p); })) {
       while (i + 1 < sample.size() && seen + sample[i].weight <= share * total) seen += sample[i++].weight;
       // Met twice: a value that many share gets a bin of its own.
       if (!ends.empty() && ends.back() == sample[i].value)
@@ -70,7 +70,7 @@ class pool {
     }
     std::sort(ends.begin(), ends.end());
     ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
-    std::copy_n(ends.begin(), std::min(ends.size(), Bins - 1), ends_);
+    std::copy_n(ends.begin(), (std::min)(ends.size(), Bins - 1), ends_);
   }
 
   // Fills counts, sums, sizes and max; row() gives the next unit's counters to add to, or null.
@@ -85,7 +85,7 @@ class pool {
         mine[k & 1][bin_of(w.value)] += w.weight;
         if (w.weight != 0) {
           sum += values_[c.begin + k];
-          max_ = std::max(max_, w.value);
+          max_ = (std::max)(max_, w.value);
         }
       }
       std::uint64_t total = 0;
@@ -104,7 +104,7 @@ class pool {
   std::span<const std::uint64_t> counts() const { return counts_; }
   std::span<const double> sums() const { return sums_; }
   std::span<const double> sizes() const { return sizes_; }
-  double max() const { return static_cast<double>(max_); }
+  double (max)() const { return static_cast<double>(max_); }
 
   // Values at the 0-based ranks (ascending), by gathering the bins that hold one.
   std::vector<double> values_at(const std::vector<std::uint64_t>& ranks) const {
@@ -204,7 +204,7 @@ pooled pool_and_resample(std::span<const float> values, std::span<const std::uin
   double sum = 0;
   for (const double s : p.sums()) sum += s;
   out.mean = sum / static_cast<double>(out.n);
-  out.max = p.max();
+  out.max = (p.max)();
 
   // Per level: both neighbours of the quantile, of the interval's ends, and the S3 ranks: 8 ranks, resolved together.
   const double last = static_cast<double>(out.n - 1);
@@ -222,7 +222,7 @@ pooled pool_and_resample(std::span<const float> values, std::span<const std::uin
     double block = 0, largest = 0;           // the most samples in one block
     for (std::size_t i = 0; i < units; ++i) {
       block += p.sizes()[i] - (i >= plan.length ? p.sizes()[i - plan.length] : 0);
-      largest = std::max(largest, block);
+      largest = (std::max)(largest, block);
     }
     if (largest < 4294967295.0) {
       rows.sum_blocks(plan.length);
@@ -260,8 +260,8 @@ pooled pool_and_resample(std::span<const float> values, std::span<const std::uin
     const double estimate = between(at[3 * l]);
     out.quantile.push_back(estimate);
     if (ranks.empty()) continue;
-    const interval i{estimate - std::max(estimate - between(at[3 * l + 1]), 0.0) * plan.widen,
-                     estimate + std::max(between(at[3 * l + 2]) - estimate, 0.0) * plan.widen};
+    const interval i{estimate - (std::max)(estimate - between(at[3 * l + 1]), 0.0) * plan.widen,
+                     estimate + (std::max)(between(at[3 * l + 2]) - estimate, 0.0) * plan.widen};
     const rank_bounds& b = bounds[l];
     out.ci.quantile[l] = at_least_s3(i, b, b.lo > 0 ? value(b.lo - 1) : 0, b.hi ? value(*b.hi - 1) : 0);
   }

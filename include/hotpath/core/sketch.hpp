@@ -65,8 +65,8 @@ class sketch {
   std::uint64_t count() const noexcept { return count_; }
   std::uint64_t ignored() const noexcept { return ignored_; }
   bool empty() const noexcept { return count_ == 0; }
-  double min() const noexcept { return count_ != 0 ? min_ : __builtin_nan(""); }  // NaN when empty, as max()
-  double max() const noexcept { return count_ != 0 ? max_ : __builtin_nan(""); }
+  double (min)() const noexcept { return count_ != 0 ? min_ : __builtin_nan(""); }  // NaN when empty, as max()
+  double (max)() const noexcept { return count_ != 0 ? max_ : __builtin_nan(""); }
   double sum() const noexcept { return sum_; }
   double alpha() const noexcept { return alpha_; }
 

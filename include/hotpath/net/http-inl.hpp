@@ -115,7 +115,7 @@ HOTPATH_FN bool response_parser::take_line(std::string_view in, std::size_t& use
   const void* const lf = std::memchr(in.data(), '\n', in.size());
   used = lf != nullptr ? static_cast<std::size_t>(static_cast<const char*>(lf) - in.data()) + 1 : in.size();
   const bool chunk = phase_ == phase::chunk_size;
-  const std::size_t room = chunk ? limits_.chunk_line - std::min<std::size_t>(line_.size(), limits_.chunk_line)
+  const std::size_t room = chunk ? limits_.chunk_line - (std::min<std::size_t>)(line_.size(), limits_.chunk_line)
                                  : limits_.head - head_bytes_;
   if (used > room) {
     used = in.size();
@@ -151,7 +151,7 @@ HOTPATH_FN std::size_t response_parser::head_line(std::string_view in) {
   constexpr std::string_view start = "HTTP/1.";
   if (phase_ == phase::status_line && line_.size() < start.size()) {
     const std::string_view want = start.substr(line_.size());
-    const std::size_t n = std::min(want.size(), in.size());
+    const std::size_t n = (std::min)(want.size(), in.size());
     if (in.substr(0, n) != want.substr(0, n)) {
       const std::string seen = line_ + std::string(in.substr(0, 40));
       // A TLS record: alert or handshake, protocol version 3.x (RFC 8446 5.1).
@@ -234,7 +234,7 @@ HOTPATH_FN void response_parser::content_length(std::string_view value) {
     bool ok = !number.empty() && !value.ends_with(',');
     for (char c : number) {
       const auto d = static_cast<std::uint64_t>(c - '0');
-      ok = ok && c >= '0' && c <= '9' && n <= (static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) - d) / 10;
+      ok = ok && c >= '0' && c <= '9' && n <= (static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)()) - d) / 10;
       if (!ok) break;
       n = n * 10 + d;
     }

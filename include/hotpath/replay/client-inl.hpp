@@ -52,7 +52,7 @@ HOTPATH_FN std::vector<std::string> secrets_of(const net::url& endpoint, const s
   }
   for (std::string_view rest = endpoint.query; !rest.empty();) {
     const std::string_view pair = rest.substr(0, rest.find('&'));
-    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+    rest.remove_prefix((std::min)(rest.size(), pair.size() + 1));
     const auto equals = pair.find('=');
     if (equals != pair.npos && text::is_secret_name(pair.substr(0, equals))) all.emplace_back(pair.substr(equals + 1));
   }

@@ -207,7 +207,7 @@ wire_options client<Transport>::wire(const net::url& endpoint, const model::sche
                  .single_pass = !plan.max_requests && !plan.max_duration};
   if (plan.open()) w.requests = plan.due.size();
   else if (plan.max_requests) w.requests = *plan.max_requests;
-  w.ahead = std::max<std::uint64_t>(w.ahead, plan.streams);  // a closed loop starts with all its streams at once
+  w.ahead = (std::max<std::uint64_t>)(w.ahead, plan.streams);  // a closed loop starts with all its streams at once
   if (const std::string secret = endpoint.basic_authorization(); !secret.empty()) w.headers.push_back({"Authorization", secret});
   if (w.id_prefix.empty()) {
     // Two runs against one server must not share ids: its log is joined by them.

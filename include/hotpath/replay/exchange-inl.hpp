@@ -25,7 +25,7 @@ inline bool begins_like_a_stream(std::string_view body) {
 // Secrets go before the text is cut, so that no part of one stays.
 HOTPATH_FN std::string exchange::error_text(std::string_view from_server, std::size_t limit) const {
   for (const std::string_view quote : {"'input':", "\"input\":", "input_value="})
-    from_server = from_server.substr(0, std::min(from_server.find(quote), from_server.size()));
+    from_server = from_server.substr(0, (std::min)(from_server.find(quote), from_server.size()));
   if (secrets_.empty()) return text::printable(from_server, limit);
   return text::printable(text::redact_text(from_server.substr(0, detail::other_body_kept), secrets_), limit);
 }
@@ -119,8 +119,8 @@ HOTPATH_FN void exchange::on_event(const sse_event& event) {
   std::uint32_t tokens = facts.token_ids;
   if (facts.usage && facts.completion_tokens) {
     // Usage in every event (continuous_usage_stats) tells the tokens of this one.
-    if (tokens == 0 && facts.content && *facts.completion_tokens > std::max<std::int64_t>(usage_seen_, 0) && (usage_seen_ >= 0 || record_.chunks.empty()))
-      tokens = static_cast<std::uint32_t>(*facts.completion_tokens - std::max<std::int64_t>(usage_seen_, 0));
+    if (tokens == 0 && facts.content && *facts.completion_tokens > (std::max<std::int64_t>)(usage_seen_, 0) && (usage_seen_ >= 0 || record_.chunks.empty()))
+      tokens = static_cast<std::uint32_t>(*facts.completion_tokens - (std::max<std::int64_t>)(usage_seen_, 0));
     on_usage(facts);
   }
   if (facts.finish) {

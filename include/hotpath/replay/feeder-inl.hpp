@@ -40,7 +40,7 @@ HOTPATH_FN feeder::take_result feeder::take(std::uint64_t index, prepared& out) 
   ahead_bytes_ -= slot->wire.size();
   out = std::move(*slot);
   slot.reset();
-  passes_ = std::max<std::uint64_t>(passes_, out.record.pass + 1);
+  passes_ = (std::max<std::uint64_t>)(passes_, out.record.pass + 1);
   while (!ahead_.empty() && !ahead_.front()) {
     ahead_.pop_front();
     ++base_;

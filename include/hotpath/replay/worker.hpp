@@ -75,10 +75,10 @@ class worker {
       send_due();
       if (finished()) break;
       const nanoseconds before = woke_;
-      const auto ready = loop_.wait(std::min(next_deadline(), before + tick));
+      const auto ready = loop_.wait((std::min)(next_deadline(), before + tick));
       const nanoseconds woke = woke_ = now_ = monotonic_now();
       // No round of this loop takes half a second by itself: the process was stopped, or the machine slept.
-      if (woke - before > suspended_over) interval_.suspended = std::max(interval_.suspended, woke - before);
+      if (woke - before > suspended_over) interval_.suspended = (std::max)(interval_.suspended, woke - before);
       stamps_good_ = clocks_.observe();
       for (const net::ready& r : ready) handle(r);
       if (!ready.empty()) {
@@ -196,9 +196,9 @@ class worker {
     if (pressing_) return now_;
     nanoseconds at = interval_end_;
     if (run_.plan.open() && next_due_ < run_.plan.due.size())
-      at = std::min(at, run_.origin + run_.sending_began + run_.plan.due[next_due_]);
-    if (!timers_.empty()) at = std::min(at, timers_.top().at);
-    return std::min(at, nanoseconds{run_.cancel_at.load_relaxed()});
+      at = (std::min)(at, run_.origin + run_.sending_began + run_.plan.due[next_due_]);
+    if (!timers_.empty()) at = (std::min)(at, timers_.top().at);
+    return (std::min)(at, nanoseconds{run_.cancel_at.load_relaxed()});
   }
 
   // ---- one request
@@ -315,7 +315,7 @@ class worker {
       c.talk.record().bytes_sent += r.bytes;
       interval_.bytes_sent += r.bytes;
     }
-    set_deadline(who, std::min(c.begun + run_.limits.total, now_ + run_.limits.first_byte));
+    set_deadline(who, (std::min)(c.begun + run_.limits.total, now_ + run_.limits.first_byte));
     watch(who);
   }
 
@@ -376,7 +376,7 @@ class worker {
     } else if (!c.talk.content_begun()) {
       limit = run_.origin + c.talk.record().sent.at + run_.limits.first_byte;
     }
-    set_deadline(who, std::min(limit, c.begun + run_.limits.total));
+    set_deadline(who, (std::min)(limit, c.begun + run_.limits.total));
   }
 
   // `sent`: of the request. What came before it (413 at accept) is no answer that took time: it gets the loop's clock.
@@ -394,7 +394,7 @@ class worker {
     std::uint64_t waiting = bytes;
     int more = 0;
     if (bytes == receive_size && ::ioctl(descriptor, FIONREAD, &more) == 0) waiting += static_cast<std::uint64_t>(more);
-    interval_.receive_queue_max = std::max(interval_.receive_queue_max, waiting);
+    interval_.receive_queue_max = (std::max)(interval_.receive_queue_max, waiting);
   }
 
   // The connection ended under the request.

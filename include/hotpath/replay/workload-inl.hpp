@@ -292,7 +292,7 @@ HOTPATH_FN result<bool> workload::prompt(std::string_view line, std::string_view
     where = {.at = static_cast<std::size_t>(text.data() - raw.data()) + 1, .there = true};
   } else {
     out.prompt_tokens_planned = static_cast<std::int64_t>(ids);
-    where = {.at = mark_begin, .size = ids != 0 ? mark_end - mark_begin : 0, .ids = std::min(ids, detail::mark_ids), .there = ids != 0};
+    where = {.at = mark_begin, .size = ids != 0 ? mark_end - mark_begin : 0, .ids = (std::min)(ids, detail::mark_ids), .there = ids != 0};
   }
   if (options_.chat.value_or(false)) {
     if (!is_text) return detail::bad_line(line, raw, "token ids cannot be sent to the chat API");
@@ -392,7 +392,7 @@ HOTPATH_FN result<workload> workload::open_synthetic(std::string_view what, work
                  .hint = "want synthetic:input=512,output=128,requests=1000,dist=constant|uniform|lognormal,seed=1"};
   };
   if (options.prompt_ids && options.chat.value_or(false)) return usage("token ids cannot be sent to the chat API");
-  std::string_view rest = what.substr(std::min<std::size_t>(what.size(), std::string_view("synthetic:").size()));
+  std::string_view rest = what.substr((std::min<std::size_t>)(what.size(), std::string_view("synthetic:").size()));
   std::uint64_t requests = 0;
   struct key { std::string_view name; std::uint64_t* value; std::uint64_t lowest, highest; bool seen = false; };
   key keys[] = {{"input", &w.input_, 1, detail::synthetic_input_limit},
@@ -441,7 +441,7 @@ HOTPATH_FN void workload::make_synthetic(workload_item& out) const {
     return static_cast<std::uint64_t>(std::clamp(drawn, 1.0, 8 * x) + 0.5);
   };
   const std::uint64_t input = length(input_);
-  out.max_tokens = static_cast<std::int64_t>(std::min<std::uint64_t>(length(output_), static_cast<std::uint64_t>(detail::max_tokens_limit)));
+  out.max_tokens = static_cast<std::int64_t>((std::min<std::uint64_t>)(length(output_), static_cast<std::uint64_t>(detail::max_tokens_limit)));
   out.prompt_tokens_planned = static_cast<std::int64_t>(input);
   if (options_.reuse_prompts) random = stats::xoshiro256{options_.seed};
   if (options_.prompt_ids) {

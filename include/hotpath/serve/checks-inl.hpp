@@ -31,7 +31,7 @@ namespace detail {
 
 HOTPATH_FN void client_meter::add(const model::client_interval& i) {
   const auto far = [](nanoseconds t) { return std::clamp(t.ns, std::int64_t{0}, std::int64_t{1} << 60); };
-  const std::int64_t begin = far(i.begin), end = std::max(far(i.end), begin), wall = end - begin, cpu = far(i.cpu);
+  const std::int64_t begin = far(i.begin), end = (std::max)(far(i.end), begin), wall = end - begin, cpu = far(i.cpu);
   auto it = std::lower_bound(threads_.begin(), threads_.end(), i.thread, [](const thread& t, std::uint32_t id) { return t.id < id; });
   if (it == threads_.end() || it->id != i.thread) {
     it = threads_.insert(it, thread{});
@@ -47,15 +47,15 @@ HOTPATH_FN void client_meter::add(const model::client_interval& i) {
     it->hot = 0;
     it->hot_cpu = 0;
   }
-  it->queue = std::max(it->queue, i.receive_queue_max);
-  it->descriptors = std::max<std::uint64_t>(it->descriptors, i.open_descriptors);
-  begin_ = any_ ? std::min(begin_, begin) : begin;
-  end_ = any_ ? std::max(end_, end) : end;
+  it->queue = (std::max)(it->queue, i.receive_queue_max);
+  it->descriptors = (std::max<std::uint64_t>)(it->descriptors, i.open_descriptors);
+  begin_ = any_ ? (std::min)(begin_, begin) : begin;
+  end_ = any_ ? (std::max)(end_, end) : end;
   any_ = true;
   bytes_ += i.bytes_received;
   events_ += i.content_events;
-  inexact_ += std::min(i.inexact_events, i.content_events);
-  suspended_ = std::max(suspended_, far(i.suspended));
+  inexact_ += (std::min)(i.inexact_events, i.content_events);
+  suspended_ = (std::max)(suspended_, far(i.suspended));
   loop_lag_.merge(i.loop_lag_ns);
   read_lag_.merge(i.read_lag_ns);
 }
@@ -66,7 +66,7 @@ HOTPATH_FN void client_meter::fill(report& out, std::span<const double> dispatch
   if (!loop_lag_.empty()) {
     c.loop_lag_p50_ms = ms(loop_lag_.quantile(0.5));
     c.loop_lag_p99_ms = ms(loop_lag_.quantile(0.99));
-    c.loop_lag_max_ms = loop_lag_.max() / 1e6;
+    c.loop_lag_max_ms = (loop_lag_.max)() / 1e6;
   }
   c.read_lag_p99_ms = ms(read_lag_.quantile(0.99));
   c.kernel_stamps = logs.user == 0;
@@ -83,7 +83,7 @@ HOTPATH_FN void client_meter::fill(report& out, std::span<const double> dispatch
   for (const thread& t : threads_) {
     if (hottest == nullptr || t.longest_hot > hottest->longest_hot) hottest = &t;
     if (busiest == nullptr || share(t) > share(*busiest)) busiest = &t;
-    c.receive_queue_max = std::max(c.receive_queue_max, t.queue);
+    c.receive_queue_max = (std::max)(c.receive_queue_max, t.queue);
     c.open_descriptors_max += t.descriptors;
   }
   if (busiest != nullptr && busiest->wall > 0) c.cpu_share = share(*busiest);
@@ -104,7 +104,7 @@ HOTPATH_FN void client_meter::fill(report& out, std::span<const double> dispatch
                         number(static_cast<double>(hottest->longest_hot) / 1e9) + " s on end (limit 85 % for 5 s)");
   if (user_clock && c.loop_lag_p99_ms) {
     const distribution& ttft = out.of(metric::ttft);
-    const double limit = std::max(2.0, ttft.n != 0 ? 0.01 * ttft.quantile[0] : 0);
+    const double limit = (std::max)(2.0, ttft.n != 0 ? 0.01 * ttft.quantile[0] : 0);
     if (*c.loop_lag_p99_ms > limit)
       c.reasons.push_back("the client's loop lagged, and " + percent(c.user_stamp_share) + " of the stamps are its own: lag p99 was " +
                           milliseconds(*c.loop_lag_p99_ms) + " (limit " + milliseconds(limit) + ")");
@@ -139,7 +139,7 @@ HOTPATH_FN void check_books(report& out, std::span<const row> all, const ordered
     double time = 0, n = 0;
     for (const row* r : rows) {
       if (r->end == no_time || r->intended >= w.last_start) continue;
-      time += static_cast<double>(std::max<std::int64_t>(r->end - r->intended, 0));
+      time += static_cast<double>((std::max<std::int64_t>)(r->end - r->intended, 0));
       ++n;
     }
     if (n < 100 * in_flight) {
@@ -161,7 +161,7 @@ HOTPATH_FN void check_books(report& out, std::span<const row> all, const ordered
   if (tokens.prompts == 0) add("planned_prompt_tokens", std::nullopt, 0, 0, "the workload plans no prompt lengths, or the server sent no usage");
   else if (out.run.prompt_lengths != "token ids")
     add("planned_prompt_tokens", std::nullopt, planned, told, "planned lengths are approximate (" + (out.run.prompt_lengths.empty() ? std::string("words") : out.run.prompt_lengths) + ")");
-  else add("planned_prompt_tokens", __builtin_fabs(told - planned) <= std::max(0.005 * planned, static_cast<double>(tokens.prompts)), planned, told,
+  else add("planned_prompt_tokens", __builtin_fabs(told - planned) <= (std::max)(0.005 * planned, static_cast<double>(tokens.prompts)), planned, told,
            "planned prompt tokens = usage's, within 0.5 % or one token per request");
 }
 

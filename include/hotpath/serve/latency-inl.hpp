@@ -36,7 +36,7 @@ inline void fill_latencies(const model::request& r, double (&value)[per_request]
   set(metric::slot_wait, difference(r.slot_free, r.intended));
   set(metric::e2e, difference(r.last_content, r.intended));
   if (r.sent && r.intended) {
-    const std::int64_t due = r.slot_free ? std::max(time_of(r.intended), time_of(r.slot_free)) : time_of(r.intended);
+    const std::int64_t due = r.slot_free ? (std::max)(time_of(r.intended), time_of(r.slot_free)) : time_of(r.intended);
     set(metric::dispatch_delay, static_cast<double>(time_of(r.sent) - due) - connect_time(r));
   } else {
     set(metric::dispatch_delay, no_value);

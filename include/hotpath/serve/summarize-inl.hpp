@@ -14,13 +14,13 @@ namespace hotpath::inline HOTPATH_ABI::serve {
 HOTPATH_FN void summarizer::total::add(const std::optional<std::int64_t>& v) {
   if (!v || *v < 0) return;
   known = true;
-  if (__builtin_add_overflow(sum, *v, &sum)) sum = std::numeric_limits<std::int64_t>::max();
+  if (__builtin_add_overflow(sum, *v, &sum)) sum = (std::numeric_limits<std::int64_t>::max)();
 }
 
 HOTPATH_FN void summarizer::add_outcome(const model::request& r) {
   const auto status = static_cast<std::size_t>(r.status) < 4 ? r.status : model::request_status::failed;
   ++status_[static_cast<std::size_t>(status)];
-  highest_index_ = std::max(highest_index_, r.index);
+  highest_index_ = (std::max)(highest_index_, r.index);
   if (r.warmup) ++warmup_;
   if (status == model::request_status::ok) {
     if (r.warmup) ++ok_warmup_;
@@ -125,7 +125,7 @@ HOTPATH_FN void summarizer::add_gaps(detail::row& row, bool tokens_known) {
     const model::content_event &a = events_[i - 1], &b = events_[i];
     const std::int64_t gap = b.at.ns - a.at.ns;
     all_gaps_[i - 1] = gap;
-    longest = std::max(longest, gap);
+    longest = (std::max)(longest, gap);
     // Exact stamps of the kernel; where the run has none at all, stamps of the loop's clock, as long as they are two.
     const bool enters = a.kernel && b.kernel ? a.exact && b.exact && gap >= 0
                                              : !kernel_stamps_ && !a.kernel && !b.kernel && (gap > 0 || (gap == 0 && a.exact && b.exact));
@@ -138,19 +138,19 @@ HOTPATH_FN void summarizer::add_gaps(detail::row& row, bool tokens_known) {
     if (weighted) weights_.push_back(tokens_known ? static_cast<std::uint16_t>(b.tokens) : std::uint16_t{0});
   }
   row.gaps = static_cast<std::uint32_t>(gaps_.size() - row.gaps_begin);
-  decode_time_ += static_cast<double>(std::max<std::int64_t>(events_.back().at.ns - events_.front().at.ns, 0));
+  decode_time_ += static_cast<double>((std::max<std::int64_t>)(events_.back().at.ns - events_.front().at.ns, 0));
   if (longest <= stall_from) return;
   const std::uint64_t before = stalls_;
   const auto middle = all_gaps_.begin() + static_cast<std::ptrdiff_t>((n - 1) / 2);
   std::nth_element(all_gaps_.begin(), middle, all_gaps_.end());
   double median = static_cast<double>(*middle);
   if ((n - 1) % 2 == 0) median = (median + static_cast<double>(*std::max_element(all_gaps_.begin(), middle))) / 2;
-  const double limit = std::max(static_cast<double>(stall_from), 5 * median);
+  const double limit = (std::max)(static_cast<double>(stall_from), 5 * median);
   for (const std::int64_t gap : all_gaps_) {
     if (static_cast<double>(gap) <= limit) continue;
     ++stalls_;
     stall_time_ += static_cast<double>(gap);
-    longest_stall_ = std::max(longest_stall_, gap);
+    longest_stall_ = (std::max)(longest_stall_, gap);
   }
   if (stalls_ != before) ++stalled_;
 }

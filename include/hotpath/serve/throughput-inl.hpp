@@ -30,7 +30,7 @@ HOTPATH_FN window window_of(const ordered_rows& rows) {
   w.begin = w.end = rows.front()->intended;
   w.last_start = rows.back()->intended;
   for (const row* r : rows)
-    if (r->end != no_time) w.end = std::max(w.end, r->end);
+    if (r->end != no_time) w.end = (std::max)(w.end, r->end);
   return w;
 }
 
@@ -45,8 +45,8 @@ HOTPATH_FN in_flight_integral integrate(std::span<const row> all, const window& 
     const std::int64_t end = r.end == no_time ? w.end : r.end;
     starts.push_back(clipped(r.intended));
     ends.push_back(clipped(end));
-    out.summed += std::max<std::int64_t>(clipped(end) - clipped(r.intended), 0);
-    if (r.sent != no_time) out.at_server += std::max<std::int64_t>(clipped(end) - clipped(r.sent), 0);
+    out.summed += (std::max<std::int64_t>)(clipped(end) - clipped(r.intended), 0);
+    if (r.sent != no_time) out.at_server += (std::max<std::int64_t>)(clipped(end) - clipped(r.sent), 0);
   }
   std::sort(starts.begin(), starts.end());
   std::sort(ends.begin(), ends.end());
@@ -60,7 +60,7 @@ HOTPATH_FN in_flight_integral integrate(std::span<const row> all, const window& 
     now = at;
     if (start) ++s, ++level;
     else ++e, --level;
-    out.most = std::max(out.most, static_cast<std::uint64_t>(std::max<std::int64_t>(level, 0)));
+    out.most = (std::max)(out.most, static_cast<std::uint64_t>((std::max<std::int64_t>)(level, 0)));
   }
   return out;
 }
@@ -80,11 +80,11 @@ HOTPATH_FN thirds thirds_of(const ordered_rows& rows, const window& w) {
     const std::int64_t end = r->end == no_time ? w.end : r->end;
     for (int t = 0; t < 3; ++t) {
       const std::int64_t from = w.begin + span / 3 * t, to = w.begin + span / 3 * (t + 1);
-      if (r->sent != no_time) out.at_server[t] += static_cast<double>(std::max<std::int64_t>(std::min(end, to) - std::max(r->sent, from), 0));
+      if (r->sent != no_time) out.at_server[t] += static_cast<double>((std::max<std::int64_t>)((std::min)(end, to) - (std::max)(r->sent, from), 0));
     }
     const double wait = r->of(metric::service_ttft);
     if (r->ok() && wait == wait) {
-      waits[std::min<std::int64_t>((r->intended - w.begin) / (span / 3), 2)].push_back(wait);
+      waits[(std::min<std::int64_t>)((r->intended - w.begin) / (span / 3), 2)].push_back(wait);
       ++out.n;
     }
   }
@@ -161,10 +161,10 @@ HOTPATH_FN void fill_throughput(report& out, const ordered_rows& rows, const win
   if (!g.share || !ci[4]) return;
   // Each end at least as far out as Wilson's interval: all good is no proof of 100 %.
   const stats::interval wilson = stats::wilson(g.good, g.total);
-  g.share_ci = bounds{std::min(std::max(ci[4]->lo, 0.0), wilson.lo), std::max(std::min(*ci[4]->hi, 1.0), *wilson.hi)};
+  g.share_ci = bounds{(std::min)((std::max)(ci[4]->lo, 0.0), wilson.lo), (std::max)((std::min)(*ci[4]->hi, 1.0), *wilson.hi)};
   if (g.per_s && ci[3] && steady) {
     const double per_share = static_cast<double>(g.total) / window_s;
-    g.per_s_ci = bounds{std::min(std::max(ci[3]->lo, 0.0), wilson.lo * per_share), std::max(*ci[3]->hi, *wilson.hi * per_share)};
+    g.per_s_ci = bounds{(std::min)((std::max)(ci[3]->lo, 0.0), wilson.lo * per_share), (std::max)(*ci[3]->hi, *wilson.hi * per_share)};
   }
 }
 
@@ -177,17 +177,17 @@ HOTPATH_FN void fill_concurrency(report& out, const in_flight_integral& i, const
 }
 
 HOTPATH_FN void fill_series(report& out, std::span<const row> all, step_sums tokens) {
-  std::int64_t first = std::numeric_limits<std::int64_t>::max(), last = std::numeric_limits<std::int64_t>::min();
+  std::int64_t first = (std::numeric_limits<std::int64_t>::max)(), last = (std::numeric_limits<std::int64_t>::min)();
   for (const row& r : all) {
     if (r.intended == no_time) continue;
-    first = std::min(first, r.intended);
-    last = std::max({last, r.intended, r.end});
+    first = (std::min)(first, r.intended);
+    last = (std::max)({last, r.intended, r.end});
   }
   if (first > last) return;
   tokens.cover(last);
   series& s = out.over_time;
-  const std::int64_t step = tokens.step(), begin = std::max<std::int64_t>(first, 0) / step;
-  const auto n = static_cast<std::size_t>(std::max<std::int64_t>(last, 0) / step - begin + 1);
+  const std::int64_t step = tokens.step(), begin = (std::max<std::int64_t>)(first, 0) / step;
+  const auto n = static_cast<std::size_t>((std::max<std::int64_t>)(last, 0) / step - begin + 1);
   s.begin = nanoseconds{begin * step};
   s.step = nanoseconds{step};
   s.in_flight.assign(n, 0.0);
@@ -198,8 +198,8 @@ HOTPATH_FN void fill_series(report& out, std::span<const row> all, step_sums tok
   // In flight: changes of slope at both ends of a request; the parts of its first and last step are corrected there.
   std::vector<double> change(n + 2);
   const auto edge = [&](std::int64_t at, double sign) {
-    const std::int64_t t = std::max<std::int64_t>(at - s.begin.ns, 0);
-    const auto i = static_cast<std::size_t>(std::min<std::int64_t>(t / step, static_cast<std::int64_t>(n)));
+    const std::int64_t t = (std::max<std::int64_t>)(at - s.begin.ns, 0);
+    const auto i = static_cast<std::size_t>((std::min<std::int64_t>)(t / step, static_cast<std::int64_t>(n)));
     const double within_step = static_cast<double>(t % step) / static_cast<double>(step);
     change[i] += sign * (1 - within_step);
     change[i + 1] += sign * within_step;
@@ -208,7 +208,7 @@ HOTPATH_FN void fill_series(report& out, std::span<const row> all, step_sums tok
   for (const row& r : all) {
     if (r.intended == no_time) continue;
     edge(r.intended, 1);
-    if (r.end != no_time) edge(std::max(r.end, r.intended), -1);
+    if (r.end != no_time) edge((std::max)(r.end, r.intended), -1);
     const double ttft = r.of(metric::ttft);
     const std::int64_t at = r.first_content - s.begin.ns;
     if (r.ok() && ttft == ttft && r.first_content != no_time && at >= 0 && at / step < static_cast<std::int64_t>(n))
@@ -217,7 +217,7 @@ HOTPATH_FN void fill_series(report& out, std::span<const row> all, step_sums tok
   double level = 0;
   for (std::size_t i = 0; i < n; ++i) {
     level += change[i];
-    s.in_flight[i] = std::max(level, 0.0);
+    s.in_flight[i] = (std::max)(level, 0.0);
   }
   std::sort(firsts.begin(), firsts.end());
   std::vector<double> here;

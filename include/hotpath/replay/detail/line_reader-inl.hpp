@@ -50,7 +50,7 @@ HOTPATH_FN result<line_reader> line_reader::open(const std::string& path, std::s
                       "a workload may be read more than once: write it to a file first");
   }
   r.size_ = static_cast<std::uint64_t>(s.st_size);
-  r.buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(std::max<std::uint64_t>(r.size_, 1), 256 << 10)));
+  r.buffer_.resize(static_cast<std::size_t>((std::min<std::uint64_t>)((std::max<std::uint64_t>)(r.size_, 1), 256 << 10)));
   if (auto ok = r.look_at_begin(); !ok) return ok.error();
   return r;
 }
@@ -76,7 +76,7 @@ HOTPATH_FN result<void> line_reader::look_at_begin() {
   };
   auto more = fill();
   if (!more) return more.error();
-  std::string_view text = std::string_view(buffer_).substr(0, std::min<std::size_t>(end_, 4096));
+  std::string_view text = std::string_view(buffer_).substr(0, (std::min<std::size_t>)(end_, 4096));
   for (const magic& m : known) {
     if (text.starts_with(m.bytes)) return file_error(errc::unsupported, path_, std::string(m.name), std::string(m.hint));
   }
@@ -88,7 +88,7 @@ HOTPATH_FN result<void> line_reader::look_at_begin() {
 
 HOTPATH_FN result<bool> line_reader::fill() {
   at_ = end_ = 0;
-  const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(buffer_.size(), size_ - read_));
+  const auto want = static_cast<std::size_t>((std::min<std::uint64_t>)(buffer_.size(), size_ - read_));
   if (want == 0) return false;
   ssize_t n = 0;
   do n = ::read(fd_, buffer_.data(), want);
@@ -121,7 +121,7 @@ HOTPATH_FN result<bool> line_reader::next(line& out) {
     const void* const lf = std::memchr(begin, '\n', end_ - at_);
     const std::size_t n = lf != nullptr ? static_cast<std::size_t>(static_cast<const char*>(lf) - begin) : end_ - at_;
     at_ += n + (lf != nullptr ? 1 : 0);
-    skipping = skipping || n > limit_ - std::min(limit_, long_.size());
+    skipping = skipping || n > limit_ - (std::min)(limit_, long_.size());
     whole = lf != nullptr && long_.empty() && !skipping;
     if (whole) out.text = std::string_view(begin, n);
     else if (skipping) std::string().swap(long_);

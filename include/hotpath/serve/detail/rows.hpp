@@ -10,7 +10,7 @@
 
 namespace hotpath::inline HOTPATH_ABI::serve::detail {
 
-inline constexpr std::int64_t no_time = std::numeric_limits<std::int64_t>::min();
+inline constexpr std::int64_t no_time = (std::numeric_limits<std::int64_t>::min)();
 inline constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 // One value per request: the metrics before `itl`, and e2e. Pooled over chunks: itl, chunk_gap.
