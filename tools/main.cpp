@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <new>
 
 #include <CLI/CLI.hpp>
@@ -54,7 +55,7 @@ void slo(CLI::App* app, tools::given& limits, tools::given& gate, const char* wh
 }
 
 void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
-  CLI::App* a = app.add_subcommand("serve-profile", "load a live endpoint, record the run, print its report");
+  CLI::App* a = app.add_subcommand("serve-profile", "load an endpoint, record the run, report");
   const char* g = "server";
   value(a, "--endpoint", f.endpoint, "URL", "where the server is; unix:PATH for a socket\n(default: http://localhost:8000)", g);
   value(a, "--model", f.model, "NAME", "(default: the first of /v1/models)", g);
@@ -76,7 +77,7 @@ void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
   value(a, "--max-concurrency", f.max_concurrency, "N", "with --rate: at most N in flight", g);
   value(a, "--arrival", f.arrival, "NAME", "with --rate: poisson or constant (default: poisson)", g);
   value(a, "--requests", f.requests, "N", "end after N requests", g);
-  CLI::Option* duration = value(a, "--duration", f.duration, "S", "end sending after S seconds, 0: never (default: 60);\nwhat is in flight then is awaited and counts", g);
+  CLI::Option* duration = value(a, "--duration", f.duration, "S", "end sending after S seconds; 0: never (default: 60)\nwhat is in flight then is awaited and counts", g);
   value(a, "--warmup", f.warmup, "N", "leave the first N requests out (default: 0)", g);
   value(a, "--threads", f.threads, "N", "threads of the load client (default: 1)", g);
   g = "limits";
@@ -85,9 +86,9 @@ void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
   value(a, "--first-byte-timeout", f.first_byte_timeout, "S", "from sent to the first content (default: 600)", g);
   value(a, "--idle-timeout", f.idle_timeout, "S", "between chunks of an answer (default: 60)", g);
   value(a, "--max-errors", f.max_errors, "N|P%", "give up when more fail, after 20 (default: 10%)", g);
-  slo(a, f.slo, f.gate, "limits of a good request: ttft=500ms,tpot=50ms,e2e=30s");
+  slo(a, f.slo, f.gate, "limits of a good request, such as\nttft=500ms,tpot=50ms,e2e=30s");
   g = "output";
-  value(a, "--output", f.output, "DIR", "folder of the run (default: .hotpath/serve_run); the\nrun is DIR/serve_profile.db", g);
+  value(a, "--output", f.output, "DIR", "where the run goes: DIR/serve_profile.db\n(default: .hotpath/serve_run)", g);
   flag(a, "--store-text", f.store_text, "keep prompts and answers in the run", g);
   output(a, f.out, "text or json (default: text)");
   a->footer("example:\n  hotpath serve-profile --endpoint http://localhost:8000 --concurrency 16 \\\n      --slo ttft=500ms,tpot=50ms");
@@ -103,7 +104,7 @@ void serve_report(CLI::App& app, tools::serve_report_flags& f) {
 }
 
 void traffic(CLI::App& app, tools::traffic_flags& f) {
-  CLI::App* a = app.add_subcommand("traffic", "validate a workload, show its lengths, write it to a file");
+  CLI::App* a = app.add_subcommand("traffic", "validate a workload, show its lengths, write it");
   a->add_option("WHAT", f.traffic, "JSONL file, or synthetic:input=512,output=128,...")->required();
   value(a, "--write", f.write, "FILE", "write its requests as JSONL; - is stdout", "workload");
   value(a, "--requests", f.requests, "N", "look at the first N (needed if it is endless)", "workload");
@@ -111,16 +112,16 @@ void traffic(CLI::App& app, tools::traffic_flags& f) {
   flag(a, "--prompt-ids", f.prompt_ids, "synthetic prompts as token ids", "workload");
   flag(a, "--strict", f.strict, "the first bad line is an error (exit 3)", "workload");
   output(a, f.out, "text or json (default: text)");
-  a->footer("example:\n  hotpath traffic synthetic:input=512,output=128,requests=1000 --write load.jsonl");
+  a->footer("example:\n  hotpath traffic synthetic:input=512,output=128,requests=1000 \\\n      --write load.jsonl");
 }
 
 void export_requests(CLI::App& app, tools::export_flags& f) {
-  CLI::App* a = app.add_subcommand("export", "write the requests of a recorded run, one row each");
+  CLI::App* a = app.add_subcommand("export", "write a run's requests as CSV or NDJSON");
   a->add_option("RUN", f.run, "serve_profile.db, or the folder it is in")->required();
   value(a, "--output", f.output, "FILE", "instead of stdout", "output");
   flag(a, "--chunks", f.chunks, "ndjson: the time of every chunk, too", "rows");
   flag(a, "--text", f.text, "prompts and answers, if the run has them", "rows");
-  flag(a, "--formula-guard", f.formula_guard, "csv for spreadsheets: a ' before what they would run", "rows");
+  flag(a, "--formula-guard", f.formula_guard, "csv: a ' before what a spreadsheet would run", "rows");
   output(a, f.out, "csv or ndjson (default: csv)");
   a->footer("example:\n  hotpath export .hotpath/serve_run --format ndjson --output requests.ndjson");
 }
@@ -191,11 +192,11 @@ int run(int argc, char** argv) {
   } catch (const CLI::CallForHelp&) {
     tools::print(tidy(reached(app).help()));
     return 0;
-  } catch (const CLI::ExtrasError& e) {
-    const std::string message = e.what();  // "The following argument[s] was not expected: A B"
-    const std::size_t colon = message.find(": ");
-    std::string first = colon == std::string::npos ? message : message.substr(colon + 2);
-    return static_cast<int>(unknown(reached(app), first.substr(0, first.find(' '))));
+  } catch (const CLI::ExtrasError&) {
+    const CLI::App& at = reached(app);
+    const std::vector<std::string> left = at.remaining();  // the first of them as typed
+    const auto first = std::find_if(argv + 1, argv + argc, [&](const char* word) { return std::find(left.begin(), left.end(), word) != left.end(); });
+    return static_cast<int>(unknown(at, first != argv + argc ? *first : left.empty() ? "" : left.front()));
   } catch (const CLI::ParseError& e) {
     const CLI::App& at = reached(app);
     return static_cast<int>(tools::usage(std::string(e.what()) + "; see hotpath" + (at.get_parent() != nullptr ? " " + at.get_name() : "") + " --help"));

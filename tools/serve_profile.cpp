@@ -224,6 +224,11 @@ class progress_line {
     shown_ = false;
   }
   void show(const replay::progress& p) {
+    if (stop_requested.load_relaxed() != 0 && !told_) {
+      told_ = true;
+      clear();
+      say("draining " + words::count(p.in_flight, "request") + " for at most 5 s; a second signal ends them now");
+    }
     // Rates over the time since the line before; the first has all of it.
     const double seconds = (p.elapsed - last_.elapsed).s();
     if (!terminal_.is_terminal && seconds < 5) return;
@@ -255,7 +260,7 @@ class progress_line {
   const model::schedule& plan_;
   const terminal terminal_;
   replay::progress last_;
-  bool shown_ = false;
+  bool shown_ = false, told_ = false;
 };
 
 }  // namespace
@@ -268,6 +273,13 @@ exit_code serve_profile(const serve_profile_flags& flags) {
   auto options = read_flags(flags);
   if (!options) return fail(options.error(), code_of(options.error()));
   if (*gate && !options->slo) return usage("--gate needs limits to hold: add --slo, such as --slo ttft=500ms,tpot=50ms");
+
+  if (flags.strict) {  // all of it, before anything is sent
+    auto load = replay::workload::open(flags.traffic, options->workload);
+    if (!load) return fail(load.error(), code_of(load.error()));
+    if (!load->endless())
+      if (auto good = replay::summarize(*load); !good) return fail(good.error(), code_of(good.error()));
+  }
 
   const std::string path = flags.output + (flags.output.ends_with('/') ? "" : "/") + "serve_profile.db";
   const model::schedule plan = options->plan;

@@ -58,14 +58,14 @@ TEST_CASE("report: the gate compares the interval, not the estimate") {
   CHECK(code(r, {.gate = 0.998}) == 5);
   CHECK(code(r, {.gate = 0.9981}) == 1);
   CHECK(report::judge(r, {.gate = 0.9981}).word() == "gate missed");
-  CHECK(says(report::judge(r, {.gate = 0.9981}), "99.4 % [98.5, 99.8] measured: missed"));
+  CHECK(says(report::judge(r, {.gate = 0.9981}), "gate missed: 99.4 % [98.5, 99.8] of the requests are within the limits, want 99.81 %"));
 
   r.goodput.share_ci->hi.reset();           // an unknown upper end can't be below
   CHECK(code(r, {.gate = 0.9999}) == 5);
   r.goodput.share_ci.reset();
   CHECK(code(r, {.gate = 0.5}) == 5);
   r.goodput.share.reset(), r.goodput.missing = "no limits were set (--slo)";
-  CHECK(says(report::judge(r, {.gate = 0.5}), "unknown: no limits were set (--slo)"));
+  CHECK(says(report::judge(r, {.gate = 0.5}), "gate undecided: no limits were set (--slo), want 50 %"));
 }
 
 TEST_CASE("report: a gate decides about failures, but not about a limited client or lost data") {

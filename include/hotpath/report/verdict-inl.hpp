@@ -43,15 +43,21 @@ enum class gate_state : std::uint8_t { none, passed, missed, undecided };
 HOTPATH_FN gate_state gate_of(const serve::report& r, std::optional<double> gate, std::string& why) {
   if (!gate) return gate_state::none;
   const auto& g = r.goodput;
-  why = "gate: " + words::percent(*gate) + " of the requests within the limits wanted, ";
+  std::string want = words::fixed(*gate * 100, 2);
+  while (want.back() == '0') want.pop_back();
+  if (want.back() == '.') want.pop_back();
+  const auto end = [&](std::string_view word, gate_state s) {
+    why = "gate " + std::string(word) + ": " + why + ", want " + want + " %";
+    return s;
+  };
   if (!g.share || !g.share_ci) {
-    why += g.missing.empty() ? "too few requests to tell" : "unknown: " + g.missing;
-    return gate_state::undecided;
+    why = g.missing.empty() ? "too few requests to tell how many are within the limits" : g.missing;
+    return end("undecided", gate_state::undecided);
   }
-  why += share_with_interval(*g.share, g.share_ci) + " measured: ";
-  if (g.share_ci->hi && *g.share_ci->hi < *gate) return why += "missed", gate_state::missed;
-  if (g.share_ci->lo >= *gate) return why += "passed", gate_state::passed;
-  return why += "undecided", gate_state::undecided;
+  why = share_with_interval(*g.share, g.share_ci) + " of the requests are within the limits";
+  if (g.share_ci->hi && *g.share_ci->hi < *gate) return end("missed", gate_state::missed);
+  if (g.share_ci->lo >= *gate) return end("passed", gate_state::passed);
+  return end("undecided", gate_state::undecided);
 }
 
 }  // namespace detail

@@ -30,8 +30,8 @@ HOTPATH_FN verdict gate(const report& r, double share, std::string* why) {
 namespace detail {
 
 HOTPATH_FN void client_meter::add(const model::client_interval& i) {
-  const auto far = [](nanoseconds t) { return std::clamp(t.ns, std::int64_t{0}, std::int64_t{1} << 60); };
-  const std::int64_t begin = far(i.begin), end = (std::max)(far(i.end), begin), wall = end - begin, cpu = far(i.cpu);
+  const auto bound = [](nanoseconds t) { return std::clamp(t.ns, std::int64_t{0}, std::int64_t{1} << 60); };
+  const std::int64_t begin = bound(i.begin), end = (std::max)(bound(i.end), begin), wall = end - begin, cpu = bound(i.cpu);
   auto it = std::lower_bound(threads_.begin(), threads_.end(), i.thread, [](const thread& t, std::uint32_t id) { return t.id < id; });
   if (it == threads_.end() || it->id != i.thread) {
     it = threads_.insert(it, thread{});
@@ -55,7 +55,7 @@ HOTPATH_FN void client_meter::add(const model::client_interval& i) {
   bytes_ += i.bytes_received;
   events_ += i.content_events;
   inexact_ += (std::min)(i.inexact_events, i.content_events);
-  suspended_ = (std::max)(suspended_, far(i.suspended));
+  suspended_ = (std::max)(suspended_, bound(i.suspended));
   loop_lag_.merge(i.loop_lag_ns);
   read_lag_.merge(i.read_lag_ns);
 }

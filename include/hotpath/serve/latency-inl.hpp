@@ -10,8 +10,8 @@ namespace detail {
 
 // Stamps come from files, too: 36 years at most, so that no sum or difference of theirs can overflow.
 inline std::int64_t time_of(const model::stamp& s) {
-  constexpr std::int64_t far = std::int64_t{1} << 60;
-  return s ? std::clamp(s.at.ns, -far, far) : no_time;
+  constexpr std::int64_t bound = std::int64_t{1} << 60;
+  return s ? std::clamp(s.at.ns, -bound, bound) : no_time;
 }
 
 inline double difference(const model::stamp& later, const model::stamp& earlier) {

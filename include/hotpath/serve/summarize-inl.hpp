@@ -79,8 +79,8 @@ HOTPATH_FN void summarizer::add_events(const model::request& r, detail::row& row
   bool tokens_known = true, kernel = false;
   auto reader = r.chunks.read();
   while (auto e = reader.next()) {
-    constexpr std::int64_t far = std::int64_t{1} << 60;
-    if (e->at.ns > far || e->at.ns < -far) e->at.ns = std::clamp(e->at.ns, -far, far);
+    constexpr std::int64_t bound = std::int64_t{1} << 60;
+    if (e->at.ns > bound || e->at.ns < -bound) e->at.ns = std::clamp(e->at.ns, -bound, bound);
     tokens_known = tokens_known && e->tokens > 0 && e->tokens <= 65'535;
     kernel = kernel || e->kernel;
     events_.push_back(*e);
