@@ -5056,8 +5056,8 @@ namespace detail {
 
 // Stamps come from files, too: 36 years at most, so that no sum or difference of theirs can overflow.
 inline std::int64_t time_of(const model::stamp& s) {
-  constexpr std::int64_t far = std::int64_t{1} << 60;
-  return s ? std::clamp(s.at.ns, -far, far) : no_time;
+  constexpr std::int64_t bound = std::int64_t{1} << 60;
+  return s ? std::clamp(s.at.ns, -bound, bound) : no_time;
 }
 
 inline double difference(const model::stamp& later, const model::stamp& earlier) {
@@ -10053,8 +10053,8 @@ HOTPATH_FN verdict gate(const report& r, double share, std::string* why) {
 namespace detail {
 
 HOTPATH_FN void client_meter::add(const model::client_interval& i) {
-  const auto far = [](nanoseconds t) { return std::clamp(t.ns, std::int64_t{0}, std::int64_t{1} << 60); };
-  const std::int64_t begin = far(i.begin), end = (std::max)(far(i.end), begin), wall = end - begin, cpu = far(i.cpu);
+  const auto bound = [](nanoseconds t) { return std::clamp(t.ns, std::int64_t{0}, std::int64_t{1} << 60); };
+  const std::int64_t begin = bound(i.begin), end = (std::max)(bound(i.end), begin), wall = end - begin, cpu = bound(i.cpu);
   auto it = std::lower_bound(threads_.begin(), threads_.end(), i.thread, [](const thread& t, std::uint32_t id) { return t.id < id; });
   if (it == threads_.end() || it->id != i.thread) {
     it = threads_.insert(it, thread{});
@@ -10078,7 +10078,7 @@ HOTPATH_FN void client_meter::add(const model::client_interval& i) {
   bytes_ += i.bytes_received;
   events_ += i.content_events;
   inexact_ += (std::min)(i.inexact_events, i.content_events);
-  suspended_ = (std::max)(suspended_, far(i.suspended));
+  suspended_ = (std::max)(suspended_, bound(i.suspended));
   loop_lag_.merge(i.loop_lag_ns);
   read_lag_.merge(i.read_lag_ns);
 }
@@ -10457,8 +10457,8 @@ HOTPATH_FN void summarizer::add_events(const model::request& r, detail::row& row
   bool tokens_known = true, kernel = false;
   auto reader = r.chunks.read();
   while (auto e = reader.next()) {
-    constexpr std::int64_t far = std::int64_t{1} << 60;
-    if (e->at.ns > far || e->at.ns < -far) e->at.ns = std::clamp(e->at.ns, -far, far);
+    constexpr std::int64_t bound = std::int64_t{1} << 60;
+    if (e->at.ns > bound || e->at.ns < -bound) e->at.ns = std::clamp(e->at.ns, -bound, bound);
     tokens_known = tokens_known && e->tokens > 0 && e->tokens <= 65'535;
     kernel = kernel || e->kernel;
     events_.push_back(*e);
