@@ -110,6 +110,17 @@ TEST_CASE("stats: S2 zero, negative, and what is no number") {
   CHECK(s.ignored() == 3);
   CHECK(!s.quantile(std::numeric_limits<double>::quiet_NaN()));
   CHECK(*sketch::decode(s.encode()) == s);
+  // Merged, they are still where they were.
+  sketch other;
+  other.add(0, 2), other.add(-9), other.add(3);
+  other.merge(s);
+  CHECK(other.count() == 14);
+  CHECK(other.min() == -9);
+  CHECK(other.ignored() == 3);
+  CHECK(*other.quantile(2.0 / 13) == -9);
+  CHECK(*other.quantile(3.0 / 13) == 0);
+  CHECK(*other.quantile(7.0 / 13) == 0);
+  CHECK(*other.quantile(8.0 / 13) == doctest::Approx(3).epsilon(0.01));
 }
 
 TEST_CASE("stats: S2 beyond 2048 buckets the lowest collapse, whatever the order, and high quantiles keep their bound") {
@@ -195,6 +206,13 @@ TEST_CASE("stats: S2 decoding refuses every cut and survives every changed byte 
   }
   CHECK(accepted > 0);  // a changed count or end is still a sketch
   CHECK(!sketch::decode(std::string("\xff", 1)));
+  // A bucket in use that holds nothing: the last byte is the count of the last bucket.
+  sketch pair;
+  pair.add(1), pair.add(100);
+  std::string hollow = pair.encode();
+  REQUIRE(hollow.back() == 1);
+  hollow.back() = 0;
+  CHECK(!sketch::decode(hollow));
   // Counts that overflow together.
   sketch huge;
   huge.add(1, ~std::uint64_t{0});

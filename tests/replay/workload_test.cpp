@@ -260,6 +260,11 @@ TEST_CASE("replay: F-TRF-03 a byte order mark is skipped") {
   CHECK(text_of(l.items()[0]) == "a");
   REQUIRE(l.w->rewind());
   CHECK(read(*l.w).items.size() == 2);
+  for (const char* first : {"\n", "# a comment\n", " \n"}) {  // before what is no JSON as well
+    loaded skipped("\xEF\xBB\xBF"s + first + "{\"prompt\":\"a\"}\n");
+    CHECK(skipped.items().size() == 1);
+    CHECK_FALSE(skipped.w->lost());
+  }
 }
 
 TEST_CASE("replay: F-TRF-04 UTF-16 is an error that names the encoding") {
