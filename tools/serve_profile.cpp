@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -232,19 +233,31 @@ class progress_line {
     // Rates over the time since the line before; the first has all of it.
     const double seconds = (p.elapsed - last_.elapsed).s();
     if (!terminal_.is_terminal && seconds < 5) return;
-    std::string line = at(p) + "  sent " + words::count(p.sent) + ", in flight " + words::count(p.in_flight);
-    if (p.waiting != 0) line += ", waiting " + words::count(p.waiting);
+    struct piece {
+      std::string text;
+      int weight;  // where the terminal is narrow, the lightest go first
+    };
+    std::vector<piece> pieces = {{at(p), 9}, {words::count(p.sent) + " sent", 1}, {words::count(p.in_flight) + " in flight", 9}};
+    if (p.waiting != 0) pieces.push_back({words::count(p.waiting) + " waiting", 8});
+    pieces.push_back({words::count(p.failed, "error"), 9});
     if (seconds > 0) {
-      line += "  " + words::number(static_cast<double>(p.finished - last_.finished) / seconds) + " req/s";
-      line += " " + words::number(static_cast<double>(p.output_tokens - last_.output_tokens) / seconds) + " tok/s";
+      pieces.push_back({words::grouped(static_cast<double>(p.finished - last_.finished) / seconds) + " req/s", 7});
+      pieces.push_back({words::grouped(static_cast<double>(p.output_tokens - last_.output_tokens) / seconds) + " tok/s", 3});
     }
-    if (p.ttft_p50_ms) line += "  TTFT " + words::milliseconds(*p.ttft_p50_ms);
-    if (p.tpot_p50_ms) line += "  TPOT " + words::milliseconds(*p.tpot_p50_ms);
-    line += "  errors " + words::count(p.failed);
-    if (p.phase == "draining") line += "  draining";
+    if (p.ttft_p50_ms) pieces.push_back({"TTFT " + words::milliseconds(*p.ttft_p50_ms), 6});
+    if (p.tpot_p50_ms) pieces.push_back({"TPOT " + words::milliseconds(*p.tpot_p50_ms), 5});
+    const auto joined = [&] {
+      std::string out;
+      for (const piece& x : pieces) out += (out.empty() ? "" : "  ") + x.text;
+      return out;
+    };
+    std::string line = joined();
+    while (terminal_.is_terminal && line.size() >= terminal_.width && pieces.size() > 1) {
+      pieces.erase(std::min_element(pieces.begin(), pieces.end(), [](const piece& l, const piece& r) { return l.weight < r.weight; }));
+      line = joined();
+    }
     last_ = p;
     if (!terminal_.is_terminal) return put("hotpath: " + line + "\n");
-    if (line.size() + 1 > terminal_.width) line.resize(terminal_.width - 1);
     put("\r" + line + "\x1b[K");
     shown_ = true;
   }

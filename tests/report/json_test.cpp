@@ -3,6 +3,7 @@
 #include <clocale>
 #include <cstdlib>
 #include <hotpath/report/json.hpp>
+#include <hotpath/report/text.hpp>
 #include <nlohmann/json.hpp>
 #include <support/data.hpp>
 #include <support/process.hpp>
@@ -109,14 +110,14 @@ TEST_CASE("report: F-OUT-12 times of day are ISO 8601 in UTC") {
 }
 
 TEST_CASE("report: F-OUT-11 the locale changes no number") {
-  const std::string before = report::json(samples::good());
+  const std::string before = report::json(samples::good()) + report::text(samples::good());
   const hotpath_test::temp_dir dir;
   hotpath_test::run({"localedef", "--quiet", "-i", "de_DE", "-f", "UTF-8", dir.file("de_DE.UTF-8")});
   setenv("LOCPATH", dir.path().c_str(), 1);
   const bool german = std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr;
   unsetenv("LOCPATH");
   if (!german) return hotpath_test::skip("localedef cannot make de_DE.UTF-8 (package locales)");
-  const std::string comma = std::to_string(1.5), after = report::json(samples::good());
+  const std::string comma = std::to_string(1.5), after = report::json(samples::good()) + report::text(samples::good());
   std::setlocale(LC_ALL, "C");
   REQUIRE(comma.starts_with("1,5"));  // else the test shows nothing
   CHECK(before == after);

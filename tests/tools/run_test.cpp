@@ -294,10 +294,10 @@ TEST_CASE("tools: progress is plain lines where stderr is no terminal, with rate
   CHECK(f.code == 0);
   CHECK(!has(f.err, "\r"));
   CHECK(!has(f.err, "\x1b"));
-  const std::size_t at = f.err.find("/6 s  sent ");
+  const std::size_t at = f.err.find("/6 s  ");
   REQUIRE(at != std::string::npos);
   const std::string line = f.err.substr(at, f.err.find('\n', at) - at);
-  for (const char* part : {"in flight 2", " req/s ", " tok/s  TTFT ", "  TPOT ", "  errors 0"}) {
+  for (const char* part : {" sent  2 in flight  0 errors  ", " req/s  ", " tok/s  TTFT ", " ms  TPOT "}) {
     CAPTURE(line);
     CHECK(has(line, part));
   }
