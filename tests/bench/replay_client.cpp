@@ -77,17 +77,22 @@ class report {
   std::string text_;
 };
 
-// What a run of streams is judged by; fed with the arrivals and send times of one stream at a time.
+// What a run of streams is judged by; fed with the arrivals and send times of one stream at a time. `exact`: which arrivals the
+// client vouches for (empty: all). A gap between two of those is one that a report would show.
 struct verdict {
-  std::vector<double> error, first_error;
-  std::uint64_t chunks = 0, inexact = 0, gaps = 0, collapsed = 0;
-  void stream(const std::vector<std::int64_t>& arrived, const std::vector<std::int64_t>& sent) {
+  std::vector<double> error, exact_error, first_error;
+  std::uint64_t chunks = 0, inexact = 0, gaps = 0, shown_gaps = 0, collapsed = 0;
+  void stream(const std::vector<std::int64_t>& arrived, const std::vector<std::int64_t>& sent, const std::vector<bool>& exact = {}) {
+    const auto sure = [&](std::size_t i) { return exact.empty() || exact[i]; };
     for (std::size_t i = 0; i < arrived.size() && i < sent.size(); ++i) {
       error.push_back(static_cast<double>(arrived[i] - sent[i]));
+      if (sure(i)) exact_error.push_back(error.back());
       if (i == 0) {
         first_error.push_back(error.back());
       } else if (sent[i] - sent[i - 1] >= 20'000'000) {  // the server did keep its pace of 25 ms
         ++gaps;
+        if (!sure(i) || !sure(i - 1)) continue;
+        ++shown_gaps;
         if (arrived[i] - arrived[i - 1] < 5'000'000) ++collapsed;
       }
     }
@@ -96,8 +101,10 @@ struct verdict {
     out.add("chunks", chunks);
     out.add("inexact", inexact);
     out.add("gaps", gaps);
+    out.add("shown_gaps", shown_gaps);
     out.add("collapsed_gaps", collapsed);
     out.add_quantiles("error", error);
+    out.add_quantiles("exact_error", exact_error);
     out.add_quantiles("first_error", first_error);
   }
 };
@@ -201,8 +208,9 @@ int ours(const options& o) {
   if (o.text)
     for (const model::request& r : seen.kept) {
       std::vector<std::int64_t> arrived;
-      for (auto log = r.chunks.read(); auto e = log.next();) arrived.push_back((e->at + done->origin).ns);
-      v.stream(arrived, stamps_in(r.completion_text));
+      std::vector<bool> exact;
+      for (auto log = r.chunks.read(); auto e = log.next();) arrived.push_back((e->at + done->origin).ns), exact.push_back(e->exact);
+      v.stream(arrived, stamps_in(r.completion_text), exact);
     }
   if (!o.records.empty()) write_records(o.records, seen, done->origin);
   report out;
