@@ -191,7 +191,7 @@ class client {
 template <net::transport Transport>
 result<void> client<Transport>::check_options(const model::schedule& plan) const {
   const auto& l = options_.limits;
-  for (const nanoseconds t : {l.connect, l.head, l.first_byte, l.idle, l.total})
+  for (const nanoseconds t : {l.connect, l.head, l.first_byte, l.idle, l.total, l.framing})
     if (t <= nanoseconds{0}) return error{.code = errc::usage, .detail = "every timeout must be above 0"};
   if (options_.threads == 0 || options_.threads > 1024) return error{.code = errc::usage, .detail = "the number of threads must be 1 to 1024"};
   for (const auto& h : options_.headers)

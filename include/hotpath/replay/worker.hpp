@@ -32,6 +32,7 @@ struct timeouts {
   nanoseconds first_byte{600'000'000'000};     // from the send to the first content: queues of LLM servers are real
   nanoseconds idle{60'000'000'000};            // between bytes of a stream that has begun
   nanoseconds total{3'600'000'000'000};        // from connect to the end
+  nanoseconds framing{50'000'000};             // from [DONE] to the end of its framing: servers take microseconds
 };
 
 template <class S>
@@ -114,7 +115,6 @@ class worker {
   };
 
   static constexpr std::size_t receive_size = 64 << 10;
-  static constexpr nanoseconds linger{50'000'000};         // wait for the framing after [DONE]; servers take microseconds
   static constexpr nanoseconds back_off{50'000'000};       // no descriptor or port: try again after
   static constexpr nanoseconds tick{100'000'000};          // it wakes at least this often, so that a suspension shows
   static constexpr nanoseconds suspended_over{500'000'000};
@@ -429,7 +429,7 @@ class worker {
     connection& c = *connections_[who];
     if (c.talk.record().status == model::request_status::ok && !c.talk.framing_ended() && c.socket.descriptor() >= 0 && c.now == state::talking) {
       c.now = state::lingering;
-      set_deadline(who, now_ + linger);
+      set_deadline(who, now_ + run_.limits.framing);
       return;
     }
     end_linger(who);
