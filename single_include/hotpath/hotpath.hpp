@@ -160,7 +160,7 @@ class light_atomic {
 //   its rows. Inside a bin the quantile is interpolated by rank (below 1,024 units a bin holds one value). Against putting every
 //   resample together and sorting it, ends move by less than 1 % of the interval's width (p99 of a few thousand: 3 %), where the
 //   chance of 2,000 resamples alone is worth 3 %; coverage is the same.
-//   Memory while it runs: series 160 bytes per unit (2 KiB below 1,024 units), ratios 16 bytes per ratio and unit.
+//   Memory while it runs: series 100 bytes per unit (1 KiB below 1,024 units, 160 with blocks over 255), ratios 16 bytes per ratio and unit.
 //   Units that hold many values each (the gaps of a request): core/pooled.hpp.
 //   Thread safety: pure functions.
 // ---- hotpath/core/stats.hpp
@@ -778,39 +778,50 @@ class bin_ranks {
 
 constexpr std::size_t bin_step = 64;  // rows are multiples of it, so that their sums are whole vectors
 
-// sum[0 ... width - 1] = the sum of the rows that begin at the given units. 128 bytes of each row at a time stay in registers:
-// eight vectors, spelled out because GCC 12 does neither vectorize nor unroll this at -O2.
-template <class T>
-void sum_rows(const block_rows<T>& rows, std::span<const std::size_t> begins, T* sum, std::size_t width) {
-  typedef T vec __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
-  constexpr std::size_t lane = 16 / sizeof(T), ahead = 12;
-  for (std::size_t at = 0; at < width; at += 8 * lane) {
+// sum[0 ... width - 1] = the sum of the rows that begin at the given units. A part of each row at a time stays in registers:
+// eight vectors, spelled out because GCC 12 does neither vectorize nor unroll this at -O2. Rows of bytes have sums of two: the
+// even bins of a vector are its low bytes, the odd ones its high bytes.
+template <class T, class Sum>
+void sum_rows(const block_rows<T>& rows, std::span<const std::size_t> begins, Sum* sum, std::size_t width) {
+  typedef Sum vec __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
+  constexpr bool bytes = sizeof(T) == 1;
+  constexpr std::size_t part = (bytes ? 64 : 128) / sizeof(T), ahead = 12;
+  static_assert(bytes ? sizeof(Sum) == 2 : sizeof(T) == sizeof(Sum));
+  for (std::size_t at = 0; at < width; at += part) {
     vec a{}, b{}, c{}, d{}, e{}, f{}, g{}, h{};
     for (std::size_t i = 0; i < begins.size(); ++i) {
       if (i + ahead < begins.size()) {
         const T* later = rows.block(begins[i + ahead]) + at;
         __builtin_prefetch(later);
-        __builtin_prefetch(later + 4 * lane);
+        __builtin_prefetch(later + part - 1);
       }
       const vec* row = reinterpret_cast<const vec*>(rows.block(begins[i]) + at);
-      a += row[0], b += row[1], c += row[2], d += row[3], e += row[4], f += row[5], g += row[6], h += row[7];
+      if constexpr (bytes) {
+        a += row[0] & 255, b += row[0] >> 8, c += row[1] & 255, d += row[1] >> 8;
+        e += row[2] & 255, f += row[2] >> 8, g += row[3] & 255, h += row[3] >> 8;
+      } else {
+        a += row[0], b += row[1], c += row[2], d += row[3], e += row[4], f += row[5], g += row[6], h += row[7];
+      }
     }
-    vec* out = reinterpret_cast<vec*>(sum + at);
-    out[0] = a, out[1] = b, out[2] = c, out[3] = d, out[4] = e, out[5] = f, out[6] = g, out[7] = h;
+    const vec all[8] = {a, b, c, d, e, f, g, h};
+    constexpr std::size_t lanes = 16 / sizeof(Sum);
+    for (std::size_t v = 0; v < 8; ++v)
+      for (std::size_t k = 0; k < lanes; ++k) sum[at + (bytes ? v / 2 * 2 * lanes + 2 * k + v % 2 : v * lanes + k)] = all[v][k];
   }
 }
 
-// Ranks of every resample, per level. T: the narrowest counter that holds a block's sum of one bin.
+// Ranks of every resample, per level. T: the narrowest counter that holds `largest`, a block's largest sum of one bin.
 template <class T>
 std::vector<std::vector<double>> resampled_ranks(const block_rows<T>& rows, std::size_t width, std::size_t units, const block_plan& plan,
                                                  std::uint64_t largest, const bin_ranks& ranks, std::size_t levels,
                                                  const bootstrap_options& options) {
   std::vector<std::vector<double>> out(levels);
   for (auto& v : out) v.reserve(options.resamples);
-  std::vector<T> narrow(width);
+  using narrow_sum = std::conditional_t<sizeof(T) == 1, std::uint16_t, T>;
+  std::vector<narrow_sum> narrow(width);
   std::vector<std::uint64_t> total(width);
   // Narrow sums are emptied before they can wrap.
-  const std::uint64_t room = (std::numeric_limits<T>::max)() / (std::max<std::uint64_t>)(largest, 1);
+  const std::uint64_t room = (std::numeric_limits<narrow_sum>::max)() / (std::max<std::uint64_t>)(largest, 1);
   xoshiro256 random{options.seed};
   std::vector<std::size_t> begins(plan.count);
   for (std::uint32_t r = 0; r < options.resamples; ++r) {
@@ -827,13 +838,23 @@ std::vector<std::vector<double>> resampled_ranks(const block_rows<T>& rows, std:
   return out;
 }
 
-// Resamples of sum(numerator) / (sum(denominator) + constant). Rows hold each numerator, and each denominator that is not all ones.
+// Resamples of sum(numerator) / (sum(denominator) + constant).
 inline std::vector<std::vector<double>> resampled_ratios(std::span<const ratio> ratios, std::size_t units, const block_plan& plan,
                                                          const bootstrap_options& options) {
+  // Columns: numerators, and denominators that are not all ones; one that ratios share is summed once.
   std::vector<std::span<const double>> columns;
-  for (const ratio& r : ratios)
-    for (const auto& c : {r.numerator, r.denominator})
-      if (!c.empty()) columns.push_back(c);
+  std::vector<std::size_t> above, below;
+  const auto column_of = [&](std::span<const double> c) {
+    std::size_t k = 0;
+    while (k < columns.size() && columns[k].data() != c.data()) ++k;
+    if (k == columns.size()) columns.push_back(c);
+    return k;
+  };
+  constexpr std::size_t ones = ~std::size_t{0};
+  for (const ratio& r : ratios) {
+    above.push_back(column_of(r.numerator));
+    below.push_back(r.denominator.empty() ? ones : column_of(r.denominator));
+  }
   const std::size_t width = columns.size();
   block_rows<double> rows{units, width};
   for (std::size_t i = 0; i < units; ++i) {
@@ -860,10 +881,9 @@ inline std::vector<std::vector<double>> resampled_ratios(std::span<const ratio> 
         for (std::size_t k = 0; k < width; ++k) sum[k] += row[k];
       }
     }
-    std::size_t column = 0;
     for (std::size_t k = 0; k < ratios.size(); ++k) {
-      const double above = sum[column++], below = (ratios[k].denominator.empty() ? drawn : sum[column++]) + ratios[k].constant * size;
-      if (below > 0) out[k].push_back(above / below);
+      const double divisor = (below[k] == ones ? drawn : sum[below[k]]) + ratios[k].constant * size;
+      if (divisor > 0) out[k].push_back(sum[above[k]] / divisor);
     }
   }
   return out;
@@ -936,7 +956,8 @@ HOTPATH_FN intervals bootstrap_series(std::span<const double> in_order, std::spa
   }
   ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
   const std::size_t width = (ends.size() / detail::bin_step + 1) * detail::bin_step;
-  auto ranks = detail::series_ranks<std::uint16_t>(in_order, ends, width, plan, levels, options);
+  auto ranks = plan.length <= 255 ? detail::series_ranks<std::uint8_t>(in_order, ends, width, plan, levels, options)
+                                  : detail::series_ranks<std::uint16_t>(in_order, ends, width, plan, levels, options);
   for (std::size_t l = 0; l < levels.size(); ++l) {
     const double at = levels[l] * static_cast<double>(n - 1);
     std::sort(ranks[l].begin(), ranks[l].end());
@@ -7452,6 +7473,7 @@ struct timeouts {
   nanoseconds first_byte{600'000'000'000};     // from the send to the first content: queues of LLM servers are real
   nanoseconds idle{60'000'000'000};            // between bytes of a stream that has begun
   nanoseconds total{3'600'000'000'000};        // from connect to the end
+  nanoseconds framing{50'000'000};             // from [DONE] to the end of its framing: servers take microseconds
 };
 
 template <class S>
@@ -7500,7 +7522,10 @@ class worker {
       // No round of this loop takes half a second by itself: the process was stopped, or the machine slept.
       if (woke - before > suspended_over) interval_.suspended = (std::max)(interval_.suspended, woke - before);
       stamps_good_ = clocks_.observe();
-      for (const net::ready& r : ready) handle(r);
+      for (std::size_t i = 0; i < ready.size(); ++i) {
+        if (i + 1 < ready.size()) fetch(*connections_[static_cast<std::size_t>(ready[i + 1].token)]);
+        handle(ready[i]);
+      }
       if (!ready.empty()) {
         ++interval_.wakeups;
         interval_.loop_lag_ns.add(static_cast<double>((now_ - woke).ns));  // how long the last of this batch had to wait for us
@@ -7534,7 +7559,6 @@ class worker {
   };
 
   static constexpr std::size_t receive_size = 64 << 10;
-  static constexpr nanoseconds linger{50'000'000};         // wait for the framing after [DONE]; servers take microseconds
   static constexpr nanoseconds back_off{50'000'000};       // no descriptor or port: try again after
   static constexpr nanoseconds tick{100'000'000};          // it wakes at least this often, so that a suspension shows
   static constexpr nanoseconds suspended_over{500'000'000};
@@ -7747,6 +7771,13 @@ class worker {
     loop_.change(c.socket.descriptor(), who, net::readable | (out ? net::writable : 0));
   }
 
+  // After a round of a thousand streams the next one's state is in no cache: asked for while the kernel copies this one's bytes.
+  // A fifth of the user time per chunk (tests/bench/replay, 1,000 streams).
+  static void fetch(const connection& c) {
+    const auto* const bytes = reinterpret_cast<const char*>(&c);
+    for (std::size_t at = 0; at < sizeof c; at += 64) __builtin_prefetch(bytes + at);
+  }
+
   void handle(const net::ready& r) {
     const auto who = static_cast<std::uint32_t>(r.token);
     connection& c = *connections_[who];
@@ -7849,7 +7880,7 @@ class worker {
     connection& c = *connections_[who];
     if (c.talk.record().status == model::request_status::ok && !c.talk.framing_ended() && c.socket.descriptor() >= 0 && c.now == state::talking) {
       c.now = state::lingering;
-      set_deadline(who, now_ + linger);
+      set_deadline(who, now_ + run_.limits.framing);
       return;
     }
     end_linger(who);
@@ -8154,7 +8185,7 @@ class client {
 template <net::transport Transport>
 result<void> client<Transport>::check_options(const model::schedule& plan) const {
   const auto& l = options_.limits;
-  for (const nanoseconds t : {l.connect, l.head, l.first_byte, l.idle, l.total})
+  for (const nanoseconds t : {l.connect, l.head, l.first_byte, l.idle, l.total, l.framing})
     if (t <= nanoseconds{0}) return error{.code = errc::usage, .detail = "every timeout must be above 0"};
   if (options_.threads == 0 || options_.threads > 1024) return error{.code = errc::usage, .detail = "the number of threads must be 1 to 1024"};
   for (const auto& h : options_.headers)
