@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 
 #include <fstream>
+#include <thread>
 
 #include "live.hpp"
 #include "support/data.hpp"
@@ -26,7 +27,7 @@ const std::string finish = event(scripted::delta("{}", "stop"));
 const replay::error_limits never{.share = {}, .in_a_row = 0};  // gives up after this many failures: not at all
 
 // The first of three requests meets the fault and is refused, cut or stopped by the client.
-result_of_run fails(std::string_view fault, error_class why, int http_status, std::size_t kept, replay::timeouts limits = {}) {
+result_of_run fails(std::string_view fault, error_class why, int http_status, std::size_t kept, const replay::timeouts& limits = {}) {
   CAPTURE(std::string(fault));
   result_of_run done = fault_first(preset(fault), {.limits = limits});
   check_failed(done.requests[0], why, http_status, kept);
@@ -36,7 +37,7 @@ result_of_run fails(std::string_view fault, error_class why, int http_status, st
 // The first of three requests meets a server that is odd and must be understood.
 model::request understood(std::string_view fault, std::size_t content, bool reusable = true) {
   CAPTURE(std::string(fault));
-  result_of_run done = fault_first(preset(fault), {.keep_text = true});
+  result_of_run done = fault_first(preset(fault), {.limits = {.framing = reusable ? 5_s : 60_ms}, .keep_text = true});
   const model::request& r = done.requests[0];
   CAPTURE(r.error_message);
   CHECK(r.status == request_status::ok);
@@ -174,6 +175,13 @@ TEST_CASE("replay: F-NET-06 an end before the head fails as reset and is not sen
   const auto done = run(s, {}, replay::closed({.requests = 2}));
   CHECK(done.requests[0].error == error_class::reset);
   CHECK(done.requests[1].status == request_status::ok);
+  // The kernel has the reset before the connection is used.
+  struct reset_at_once : net::tcp {
+    net::io establish() noexcept { return {.error = ECONNRESET}; }
+  };
+  scripted::server silent;
+  const auto early = run<reset_at_once>(silent, {}, replay::closed({.requests = 2}));
+  for (const auto& r : early.requests) check_failed(r, error_class::reset, 0, 0);
 }
 
 TEST_CASE("replay: F-NET-07 a reset within the head fails as reset") {
@@ -212,16 +220,17 @@ TEST_CASE("replay: F-NET-11 an end without [DONE] fails as truncated and keeps t
 }
 
 TEST_CASE("replay: F-NET-12 [DONE] on a connection that stays open is complete, and that connection is not used again") {
-  const auto done = fault_first(preset("done_then_open"));
+  const auto done = fault_first(preset("done_then_open"), {.limits = {.framing = 60_ms}});
   CHECK(done.requests[0].status == request_status::ok);
   CHECK(done.requests[0].chunks.count() == 5);
   CHECK_FALSE(done.requests[1].reused_connection);
   CHECK(done.requests[2].reused_connection);
   CHECK(done.outcome.never_framed == 1);
+  CHECK(done.requests[0].closed.at - done.requests[0].last_content.at >= 60_ms);
   REQUIRE(done.info.notes.size() == 1);
   CHECK(done.info.notes[0] == "1 answers kept their framing open after [DONE]: their connections were closed");
   // A framing that ends late, or in pieces, does end.
-  for (const auto& rest : {std::vector<scripted::action>{pause(ms(5)), say(last_chunk)}, {say("0\r\n"), pause(ms(5)), say("\r\n")}}) {
+  for (const auto& rest : {std::vector<scripted::action>{pause(ms(5)), say(last_chunk)}, {pause(ms(20)), say("0\r\n"), pause(ms(20)), say("\r\n")}}) {
     scripted::script late{say(sse_head()), tokens(), tail(true, false)};
     late.insert(late.end(), rest.begin(), rest.end());
     const auto ended = fault_first(late);
@@ -266,6 +275,17 @@ TEST_CASE("replay: F-NET-14 half-open peers end as idle_timeout, and no descript
     CHECK(r.client.back().open_descriptors == 0);
   }
   CHECK(s.now().accepted == cycles);
+  // A failed request's connection is closed at once, not with the next one or at the end of the run.
+  scripted::server stalling({.pace = {.chunks = 5}, .fault = "stall"});
+  replay::stop_flag stop{0};
+  const auto plan = replay::constant({.per_second = 0.001, .requests = 2});  // the second in a quarter of an hour
+  std::thread asker([&] {
+    CHECK(stalling.wait_for([](const scripted::totals& t) { return t.accepted == 1 && t.open == 0; }));
+    stop.store_relaxed(2);
+  });
+  const auto one = run(stalling, {.limits = {.idle = 50_ms}, .stop = &stop}, *plan);
+  asker.join();
+  CHECK(one.requests.at(0).error == error_class::idle_timeout);
   // And the kernel asks a silent peer by itself.
   net::tcp probe;
   const auto to = net::resolve(*net::parse_url(s.url()));
@@ -369,6 +389,10 @@ TEST_CASE("replay: F-NET-22 extensions, trailers and LF-only lines are understoo
 
 TEST_CASE("replay: F-NET-23 interim answers before the final one are skipped") {
   for (const char* fault : {"continue_100", "continue_twice", "early_hints"}) CHECK(understood(fault, 5).warnings == 0);
+  const scripted::script telling{say("HTTP/1.1 103 Early Hints\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n"), say(sse_head()), tokens(), tail()};
+  const auto done = fault_first(telling);  // what an interim answer says of itself is not said of the final one
+  CHECK(done.requests[0].status == request_status::ok);
+  CHECK(done.requests[1].reused_connection);
   fails("switching_protocols", error_class::bad_framing, 0, 0);
   fails("not_http", error_class::bad_framing, 0, 0);
 }
@@ -541,7 +565,7 @@ TEST_CASE("replay: bytes that nobody asked for close a kept connection and reach
   bool seen = false;
   for (int i = 0; i < 5 && !seen; ++i) {
     scripted::server s({.pace = {.chunks = 3}});
-    s.next({say(answer), pause(ms(2)), say(more)});
+    s.next({say(answer), pause(ms(30)), say(more)});
     const auto rested = run(s, {.errors = never}, *replay::constant({.per_second = 8, .requests = 2}));
     REQUIRE(rested.requests.size() == 2);
     CHECK(rested.requests[0].status == request_status::ok);

@@ -287,7 +287,7 @@ TEST_CASE("replay: F-NET-32 a real range of four local ports") {
       std::function<void()> release;
     } out;
     out.release = [&] { s.release(); };
-    const auto done = replay::client<counted>{{.url = s.url(), .limits = {.connect = come_back ? 10_s : 600_ms}}}.run(w, *six, out);
+    const auto done = replay::client<counted>{{.url = s.url(), .limits = {.connect = come_back ? 10_s : 600_ms, .total = 20_s}}}.run(w, *six, out);
     on_third_refusal = {};
     if (!done) FAIL(done.error().message());
     REQUIRE(out.requests.size() == 6);
@@ -331,11 +331,20 @@ TEST_CASE("replay: F-NET-34 all addresses of a name are tried: refused, without 
 
   // One that swallows the SYN leaves the next one its share of the time; once it is known, the good one goes first.
   scripted::unanswered_port nobody;
-  const auto swallowed = over<net::tcp>(addresses({"http://127.0.0.1:" + std::to_string(nobody.port()), good}), 3, {.connect = 400_ms});
+  static std::atomic<int> connects{0};
+  struct counting : net::tcp {
+    net::io connect(const net::address& to) noexcept { return ++connects, tcp::connect(to); }
+  };
+  for (int i = 0; i < 3; ++i) s.next(preset("connection_close"));
+  const auto swallowed = over<counting>(addresses({"http://127.0.0.1:" + std::to_string(nobody.port()), good}), 3, {.connect = 400_ms});
   REQUIRE(swallowed.size() == 3);
-  for (const auto& r : swallowed) CHECK(r.status == request_status::ok);
+  for (const auto& r : swallowed) {
+    CHECK(r.status == request_status::ok);
+    CHECK_FALSE(r.reused_connection);
+  }
+  CHECK(connects == 4);
   CHECK(swallowed[0].connected.at - swallowed[0].connect_begin.at >= 200_ms);
-  const auto all = over<net::tcp>(addresses({"http://127.0.0.1:" + std::to_string(nobody.port()), "http://127.0.0.1:" + std::to_string(nobody.port())}), 1, {.connect = 200_ms});
+  const auto all = over<counting>(addresses({"http://127.0.0.1:" + std::to_string(nobody.port()), "http://127.0.0.1:" + std::to_string(nobody.port())}), 1, {.connect = 200_ms});
   check_failed(all.at(0), error_class::connect_timeout, 0, 0);
   CHECK(all[0].closed.at - all[0].connect_begin.at >= 200_ms);
 }

@@ -454,11 +454,12 @@ TEST_CASE("replay: secrets reach the wire and nothing else, not even when the se
   s.next({say(scripted::http(400, padded))});
   s.next({say(scripted::http(200, echo))});
   s.next({say(scripted::answer({scripted::event("canary-token is no JSON"), scripted::done_event}))});
+  s.next({say(scripted::http(307, "", "location: http://elsewhere.invalid/canary-token/v1\r\n"))});
   s.next({say(scripted::http(401, echo))});
   replay::client_options o{.headers = {{"Authorization", "Bearer canary-token"}, {"X-Session-Token", "canary-cookie"}, {"X-Team", "HTTP"}}};
   o.url = "http://canary-user:canary-pass@127.0.0.1:" + std::to_string(s.port()) + "/?api_key=canary-query&team=xx";
   const auto done = run(s, o, replay::closed({.requests = 9}));
-  REQUIRE(done.requests.size() == 5);
+  REQUIRE(done.requests.size() == 6);
   CHECK(done.outcome.refused);
   for (const auto& r : done.requests) {
     CHECK(r.status == request_status::failed);
@@ -466,7 +467,8 @@ TEST_CASE("replay: secrets reach the wire and nothing else, not even when the se
     CHECK(all_text(r).find("Y2FuYXJ5") == std::string::npos);
   }
   CHECK(done.requests[2].error_message.find("Incorrect API key provided: [redacted]") != std::string::npos);
-  CHECK(done.requests[4].error_message.starts_with("HTTP 401: Incorrect API key"));  // what is no secret stays
+  CHECK(done.requests[4].error_message == "HTTP 307 redirects to http://elsewhere.invalid/[redacted]/v1; redirects are not followed");
+  CHECK(done.requests[5].error_message.starts_with("HTTP 401: Incorrect API key"));  // what is no secret stays
   CHECK(done.outcome.stop_reason.find("HTTP 401") != std::string::npos);
   CHECK(done.requests[1].error_message.find("xxxxx") != std::string::npos);
   CHECK(all_text(done.info).find("canary") == std::string::npos);
