@@ -322,3 +322,19 @@ TEST_CASE("stats: pooled without values, with too few units, and with weights of
   CHECK(e.n == 2);
   CHECK(e.quantile[0] == 6);
 }
+
+TEST_CASE("stats: S1 pooled quantiles are exact at any level, also where a rank is the last of its bin") {
+  stats::xoshiro256 random{6};
+  clustered data;
+  for (int r = 0; r < 1000; ++r) {
+    std::vector<double> gaps;
+    for (int k = 0; k < 100; ++k) gaps.push_back(1e6 * random.unit());
+    data.add(gaps);
+  }
+  const auto s = data.all();
+  for (int i = 0; i < 60; ++i) {
+    const auto levels = sorted({random.unit(), random.unit(), random.unit(), 0.999});
+    const auto p = stats::bootstrap_pooled(data.values, {}, data.clusters, levels, {.seed = static_cast<std::uint64_t>(i), .resamples = 0});
+    for (std::size_t l = 0; l < 4; ++l) REQUIRE(p.quantile[l] == doctest::Approx(*stats::quantile(s, levels[l])).epsilon(1e-12));
+  }
+}
