@@ -74,9 +74,8 @@ struct loaded {
   }
   const std::vector<workload_item>& items() const { return first.items; }
   std::string problem(std::size_t i = 0) const {  // without the path before it
-    REQUIRE(w);
-    REQUIRE(i < w->problems().size());
-    return w->problems()[i].substr(where.path.size() + 1);
+    // No assertion: this is called inside of others.
+    return w && i < w->problems().size() ? w->problems()[i].substr(where.path.size() + 1) : "(no problem was told)";
   }
 };
 
