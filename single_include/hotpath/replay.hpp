@@ -4085,7 +4085,7 @@ HOTPATH_FN void writer::quote(std::string_view text) {
 //   ("conversations") gives its first human turn as prompt. Blank lines and lines that begin with '#' are skipped.
 //   A line that is no request is counted in lost() and told in problems(), or with `strict` ends the reading.
 //   From the second pass on each prompt begins with a unique mark (16 hex digits, or 7 token ids in place of its first), so that
-//   a prefix cache that has seen it does not answer from its first block on; `reuse_prompts` sends it unchanged.
+//   a prefix cache that has seen it does not answer from its first block on (fewer than 7 ids can repeat); `reuse_prompts`: unchanged.
 //   Memory: 256 KiB, the longest line (at most line_limit, while it is read) and 16 bytes per distinct id (at most 16 MiB).
 //   Thread safety: one thread at a time.
 // ---- hotpath/replay/detail/line_reader.hpp
