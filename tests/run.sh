@@ -34,6 +34,7 @@ need_file '/usr/share/cmake/nlohmann_json/nlohmann_jsonConfig.cmake' nlohmann-js
 need_file '/usr/share/cmake/CLI11/CLI11Config.cmake' libcli11-dev
 need_file '/usr/lib/*/cmake/fmt/fmt-config.cmake' libfmt-dev
 need_file '/usr/include/sqlite3.h' libsqlite3-dev
+need_file /usr/share/i18n/locales/de_DE locales
 if [ ${#packages[@]} -gt 0 ]; then
   install=(apt-get install -y -qq --no-install-recommends "${packages[@]}")
   if [ "$(id -u)" = 0 ]; then as_root=(); elif sudo -n true 2> /dev/null; then as_root=(sudo -n); else
