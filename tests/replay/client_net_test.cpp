@@ -216,7 +216,7 @@ TEST_CASE("replay: F-NET-11 an end without [DONE] fails as truncated and keeps t
   const auto done = fault_first(preset("framed_no_done"));
   check_failed(done.requests[0], error_class::truncated, 200, 3);
   CHECK(done.requests[0].error_message == "the stream ended after 3 content events without [DONE] and without a finish reason");
-  CHECK(done.requests[1].reused_connection);  // its framing did end
+  CHECK_FALSE(done.requests[1].reused_connection);  // its framing did end, but what it had left to say may follow
 }
 
 TEST_CASE("replay: F-NET-12 [DONE] on a connection that stays open is complete, and that connection is not used again") {
@@ -361,6 +361,13 @@ TEST_CASE("replay: F-NET-19 answers that end with their connection are accepted,
   understood("close_delimited", 5, false);
   understood("connection_close", 5, false);
   understood("content_length", 2);
+  // Such an end is clean, and with a finish reason the answer is whole without [DONE]. A chunked one ends with its last chunk.
+  const scripted::script closing{say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n"), tokens(0, false), hang_up()};
+  const auto ended = fault_first(closing);
+  CHECK(ended.requests[0].status == request_status::ok);
+  CHECK(ended.requests[0].finish_reason == "length");
+  CHECK(ended.requests[0].warnings == 1);
+  check_failed(fault_first({say(sse_head()), tokens(), hang_up()}).requests[0], error_class::truncated, 200, 5);
 }
 
 TEST_CASE("replay: F-NET-20 both lengths at once fail as bad_framing, named ambiguous_framing, and the connection is closed") {
@@ -385,6 +392,7 @@ TEST_CASE("replay: F-NET-22 extensions, trailers and LF-only lines are understoo
   CHECK(understood("lf_only", 5).warnings == 1);
   const auto done = fault_first(preset("zero_chunk_middle"));
   check_failed(done.requests[0], error_class::truncated, 200, 3);
+  CHECK_FALSE(done.requests[1].reused_connection);  // the rest is not the next one's answer
 }
 
 TEST_CASE("replay: F-NET-23 interim answers before the final one are skipped") {
@@ -406,6 +414,10 @@ TEST_CASE("replay: F-NET-24 every form of server-sent events gives the same toke
   }
   CHECK(understood("sse_multi_line", 2).completion_text == "ab");
   CHECK(understood("sse_bytewise", 2).completion_text == "ab");
+  const std::string two_lines = "data: {\"choices\":[{\"index\":0,\r\ndata: \"delta\":{\"content\":\"a\"}}]}\r\n\r\n";
+  const auto bytewise = fault_first<drip>({say(scripted::answer({two_lines, finish, done_event}))}, {.keep_text = true});  // between CR and LF, too
+  CHECK(bytewise.requests[0].status == request_status::ok);
+  CHECK(bytewise.requests[0].completion_text == "a");
   // One cut at every offset of the answer: what the two reads say together is the same.
   const std::string whole = scripted::chunk(event(scripted::content("a")) + event(scripted::content("b")) + finish + done_event) + last_chunk;
   const std::size_t step = hotpath_test::full() ? 1 : 7;

@@ -22,11 +22,6 @@ namespace {
 
 const scripted::script gated{say(sse_head()), hold(), tokens(), tail()};  // answers when the test says so
 
-// As net::tcp, but hands out one byte per read.
-struct drip : net::tcp {
-  net::io receive(std::span<char> in, nanoseconds& arrived) noexcept { return tcp::receive(in.first(1), arrived); }
-};
-
 std::string all_text(const model::request& r) {
   return r.id + '\n' + r.given_id + '\n' + r.error_message + '\n' + r.finish_reason + '\n' + r.prompt_text + '\n' + r.completion_text;
 }
@@ -534,7 +529,7 @@ TEST_CASE("replay: a sink that fails ends the run, and what is in flight is drai
   scripted::server s({.pace = {.delay_ns = ms(1), .chunks = 1}});
   small_sink out;
   auto load = prompts();
-  const auto done = replay::client<>{{.url = s.url()}}.run(load, replay::closed({.streams = 2, .duration = 600_s}), out);
+  const auto done = replay::client<>{{.url = s.url()}}.run(load, replay::closed({.streams = 2, .duration = 20_s}), out);
   REQUIRE(done.has_value());
   CHECK(done->state == model::run_state::stopped);
   CHECK(done->stop_reason == "the results cannot be stored");
@@ -577,7 +572,7 @@ TEST_CASE("replay: what cannot work is refused before anything is sent") {
   refused({.url = "https://127.0.0.1"}, plan, errc::unsupported, "https");
   model::schedule nothing;
   nothing.kind = model::arrival::constant;
-  refused({.url = ""}, nothing, errc::empty, "holds no request");
+  refused({.url = ""}, nothing, errc::empty, "the schedule holds no request");
   hotpath_test::temp_dir dir;
   refused({.url = ""}, plan, errc::empty, "p.jsonl", dir.write("p.jsonl", "nonsense\n").c_str());
   refused({.url = "unix:" + dir.path() + "/" + std::string(200, 'x')}, plan, errc::usage, "the socket's path has");
