@@ -27,7 +27,8 @@ struct cost {
 double seconds_of(int who) {
   rusage u;
   getrusage(who, &u);
-  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+  return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+         static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 // As a vLLM chat run fills it: one in a hundred fails.
@@ -38,8 +39,10 @@ model::request sample(std::uint64_t i, unsigned chunks) {
   const bool ok = i % 100 != 99;
   r.status = ok ? model::request_status::ok : model::request_status::failed;
   r.http_status = ok ? 200 : 500;
-  if (ok) r.finish_reason = "length";
-  else r.error = model::error_class::http_5xx, r.error_message = "internal server error";
+  if (ok)
+    r.finish_reason = "length";
+  else
+    r.error = model::error_class::http_5xx, r.error_message = "internal server error";
   std::int64_t t = static_cast<std::int64_t>(i) * 500'000;
   r.intended = {nanoseconds{t}, model::stamp_source::schedule, true};
   for (model::stamp* s : {&r.sent, &r.head, &r.first_content, &r.last_content, &r.finished, &r.closed})
@@ -50,7 +53,8 @@ model::request sample(std::uint64_t i, unsigned chunks) {
   r.bytes_sent = 2400, r.bytes_received = 31'000, r.prompt_bytes = 2048;
   r.reused_connection = true;
   for (unsigned k = 0; k < chunks; ++k)
-    r.chunks.append({nanoseconds{t += 25'000'000 + static_cast<std::int64_t>((i + k) * 7919 % 100'000)}, 0, model::content_kind::text, true, true});
+    r.chunks.append({nanoseconds{t += 25'000'000 + static_cast<std::int64_t>((i + k) * 7919 % 100'000)}, 0,
+                     model::content_kind::text, true, true});
   return r;
 }
 
@@ -83,31 +87,41 @@ cost ours(const std::string& path, const std::vector<model::request>& rows, std:
 }
 
 void bind_stamp(sqlite3_stmt* s, int at, const model::stamp& t) {
-  if (t) sqlite3_bind_int64(s, at, t.at.ns);
-  else sqlite3_bind_null(s, at);
+  if (t)
+    sqlite3_bind_int64(s, at, t.at.ns);
+  else
+    sqlite3_bind_null(s, at);
 }
 void bind_text(sqlite3_stmt* s, int at, std::string_view t) {
-  if (t.empty()) sqlite3_bind_null(s, at);
-  else sqlite3_bind_text64(s, at, t.data(), t.size(), SQLITE_STATIC, SQLITE_UTF8);
+  if (t.empty())
+    sqlite3_bind_null(s, at);
+  else
+    sqlite3_bind_text64(s, at, t.data(), t.size(), SQLITE_STATIC, SQLITE_UTF8);
 }
 void bind_count(sqlite3_stmt* s, int at, const std::optional<std::int64_t>& n) {
-  if (n) sqlite3_bind_int64(s, at, *n);
-  else sqlite3_bind_null(s, at);
+  if (n)
+    sqlite3_bind_int64(s, at, *n);
+  else
+    sqlite3_bind_null(s, at);
 }
 
 cost bare(const std::string& path, const std::vector<model::request>& rows, std::uint64_t n) {
   remove_run(path);
   sqlite3* db = nullptr;
-  if (sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK) die("cannot open");
+  if (sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr) != SQLITE_OK)
+    die("cannot open");
   const auto exec = [db](const std::string& sql) {
     if (sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) die(sqlite3_errmsg(db));
   };
-  exec("PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1024; PRAGMA cache_size = -8192");
+  exec(
+      "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1024; PRAGMA "
+      "cache_size = -8192");
   exec(std::string(run::detail::requests_table.sql));
   std::string insert = "INSERT INTO requests VALUES(?1";
   for (int i = 2; i <= 41; ++i) insert += ",?" + std::to_string(i);
   sqlite3_stmt* s = nullptr;
-  if (sqlite3_prepare_v3(db, (insert + ")").c_str(), -1, SQLITE_PREPARE_PERSISTENT, &s, nullptr) != SQLITE_OK) die(sqlite3_errmsg(db));
+  if (sqlite3_prepare_v3(db, (insert + ")").c_str(), -1, SQLITE_PREPARE_PERSISTENT, &s, nullptr) != SQLITE_OK)
+    die(sqlite3_errmsg(db));
   const nanoseconds begun = monotonic_now();
   const double thread = seconds_of(RUSAGE_THREAD);
   for (std::uint64_t i = 0; i < n; ++i) {
@@ -123,15 +137,20 @@ cost bare(const std::string& path, const std::vector<model::request>& rows, std:
     bind_text(s, ++at, r.error == model::error_class::none ? std::string_view() : name_of(r.error));
     number(r.http_status);
     bind_text(s, ++at, r.error_message), bind_text(s, ++at, r.finish_reason);
-    for (const model::stamp* t : {&r.intended, &r.slot_free, &r.connect_begin, &r.connected, &r.sent, &r.head, &r.first_content, &r.first_output, &r.last_content, &r.finished, &r.closed})
+    for (const model::stamp* t : {&r.intended, &r.slot_free, &r.connect_begin, &r.connected, &r.sent, &r.head, &r.first_content,
+                                  &r.first_output, &r.last_content, &r.finished, &r.closed})
       bind_stamp(s, ++at, *t);
-    bind_count(s, ++at, r.prompt_tokens), bind_count(s, ++at, r.completion_tokens), bind_count(s, ++at, r.reasoning_tokens), bind_count(s, ++at, r.cached_tokens);
+    bind_count(s, ++at, r.prompt_tokens), bind_count(s, ++at, r.completion_tokens), bind_count(s, ++at, r.reasoning_tokens),
+        bind_count(s, ++at, r.cached_tokens);
     bind_text(s, ++at, name_of(r.tokens_from));
     bind_count(s, ++at, r.prompt_tokens_planned), bind_count(s, ++at, r.output_tokens_asked);
-    number(r.usage_suspect), number(r.bytes_sent), number(r.bytes_received), number(r.prompt_bytes), number(r.warnings), number(r.reused_connection);
+    number(r.usage_suspect), number(r.bytes_sent), number(r.bytes_received), number(r.prompt_bytes), number(r.warnings),
+        number(r.reused_connection);
     number(r.chunks.count()), number(r.chunks.inexact());
-    if (r.chunks.empty()) sqlite3_bind_null(s, ++at);
-    else sqlite3_bind_blob64(s, ++at, r.chunks.bytes().data(), r.chunks.bytes().size(), SQLITE_STATIC);
+    if (r.chunks.empty())
+      sqlite3_bind_null(s, ++at);
+    else
+      sqlite3_bind_blob64(s, ++at, r.chunks.bytes().data(), r.chunks.bytes().size(), SQLITE_STATIC);
     if (at != 41 || sqlite3_step(s) != SQLITE_DONE) die(sqlite3_errmsg(db));
     sqlite3_reset(s);
   }
@@ -183,7 +202,8 @@ void compare(const char* title, const std::string& path, std::uint64_t n, unsign
     if (chunks != 0) std::printf(" %8.1f M chunk times/s %8.1f M chunk times/CPU-s", times / k.wall / 1e6, times / k.cpu / 1e6);
     std::printf("\n");
   };
-  std::printf("%s: %llu rows, %.0f bytes each on disk, median of %d\n", title, static_cast<unsigned long long>(n), static_cast<double>(bytes) / rows_d, rounds);
+  std::printf("%s: %llu rows, %.0f bytes each on disk, median of %d\n", title, static_cast<unsigned long long>(n),
+              static_cast<double>(bytes) / rows_d, rounds);
   line("hotpath", mine), line("bare SQLite", theirs), line("read back", back);
   std::printf("  ratio to bare SQLite: %.2f by wall, %.2f by CPU\n", theirs.wall / mine.wall, theirs.cpu / mine.cpu);
 }
@@ -194,7 +214,10 @@ int main(int argc, char** argv) {
   const auto n = static_cast<std::uint64_t>(argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 600'000);
   const int rounds = argc > 2 ? std::max(1, std::atoi(argv[2])) : 5;
   const char* tmp = std::getenv("TMPDIR");
-  const std::string path = std::string(argc > 3 ? argv[3] : tmp != nullptr ? tmp : "/tmp") + "/hotpath-store-bench-" + std::to_string(getpid()) + ".db";
+  const std::string path = std::string(argc > 3         ? argv[3]
+                                       : tmp != nullptr ? tmp
+                                                        : "/tmp") +
+                           "/hotpath-store-bench-" + std::to_string(getpid()) + ".db";
   double load[1] = {0};
   if (getloadavg(load, 1) != 1) load[0] = -1;
   std::printf("SQLite %s, %ld CPUs, load %.1f, %s\n", sqlite3_libversion(), sysconf(_SC_NPROCESSORS_ONLN), load[0], path.c_str());

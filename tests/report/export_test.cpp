@@ -136,7 +136,8 @@ TEST_CASE("export: NDJSON has the columns of CSV, with types, and the chunks whe
   CHECK(row.find('\n') == row.size() - 1);
   const document j = document::parse(row);
   const auto fields = csv_fields(request(), options);
-  for (const auto& [name, text] : fields) {
+  for (const auto& field : fields) {
+    const std::string &name = field.first, &text = field.second;
     REQUIRE(j.contains(name));
     CAPTURE(name);
     if (text.empty()) CHECK((j[name].is_null() || j[name] == ""));

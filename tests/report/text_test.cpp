@@ -88,7 +88,7 @@ TEST_CASE("report: text is as in the golden files") {
 TEST_CASE("report: no line of the text is wider than the page, none ends in a space") {
   for (const auto& r : {samples::good(), samples::bad(), samples::tiny(), samples::empty()})
     for (const bool ascii : {false, true})
-      for (const std::size_t width : {60u, 72u, 80u, 99u, 129u, 130u, 132u, 200u})
+      for (const std::size_t width : {60u, 68u, 69u, 79u, 80u, 99u, 128u, 129u, 130u, 132u, 200u})
         for (const std::string& line : lines(report::text(r, {.width = width, .ascii = ascii}))) {
           CAPTURE(line);
           CHECK(columns(line) <= (width < 132 ? width : 132));

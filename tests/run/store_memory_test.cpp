@@ -46,6 +46,7 @@ TEST_CASE("run: an allocation that fails, whichever it is, is an error or a coun
       if (store) {
         for (model::request& r : rows) store->add(std::move(r));
         store->add(interval);
+        while (store->stored() + store->lost().total() < 5) usleep(100);  // its thread commits, or fails to
         finished = store->finish(info).has_value();
         stored = store->stored(), lost = store->lost().total();
         if (store->failed()) ++failed;

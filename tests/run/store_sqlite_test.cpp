@@ -360,6 +360,36 @@ TEST_CASE("run: F-DB-02 finish waits for the lock only as long as it was told, a
   CHECK(all->partial);
 }
 
+TEST_CASE("run: F-DB-02 finish waits for the lock, and what waited in memory is stored when it is free") {
+  temp_dir dir;
+  auto store = store_sqlite::create(dir / "run.db", {}, {}, {.commit_every = 1_ms});
+  REQUIRE(store);
+  plain_db other{dir / "run.db"};
+  REQUIRE(other.exec("BEGIN IMMEDIATE") == SQLITE_OK);
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    model::request r;
+    r.index = i;
+    store->add(std::move(r));
+    if (i == 10)
+      usleep(20'000);  // most likely the first half is in the writer's hands when finish() comes, the second in the queue
+  }
+  store->add(model::client_interval());
+  std::thread releases{[&] {
+    usleep(300'000);
+    other.exec("COMMIT");
+  }};
+  const auto finished = store->finish(ended({}));
+  releases.join();
+  REQUIRE_MESSAGE(finished, finished.error().message());
+  CHECK_FALSE(store->lost());
+  CHECK_FALSE(store->failed());
+  auto all = read_all(dir / "run.db");
+  REQUIRE_MESSAGE(all, all.error().message());
+  CHECK(all->requests.size() == 20);
+  CHECK(all->intervals.size() == 1);
+  CHECK_FALSE(all->partial);
+}
+
 TEST_CASE("run: child that writes until it is killed" * doctest::skip()) {
   auto store = store_sqlite::create(child::argument(), {}, {}, {.commit_every = 1_ms});
   if (!store) std::fprintf(stderr, "%s\n", store.error().message().c_str());

@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <sqlite3.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -320,7 +321,8 @@ struct child {
     pid = -1;
     return status;
   }
-  static std::string argument() {
+  static std::string argument() {  // for the child itself, which does not outlive its parent
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     const char* a = getenv("HOTPATH_STORE_CHILD");
     return a != nullptr ? a : "";
   }

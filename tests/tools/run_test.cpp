@@ -208,13 +208,15 @@ TEST_CASE("tools: prompts and answers are stored only with --store-text, and exp
   CHECK(!has(hotpath({"serve-report", "run", "--json"}).out, "PROMPT-CANARY"));
 }
 
-TEST_CASE("tools: the default duration that ends a run early is said") {
+TEST_CASE("tools: --duration ends sending before --requests is reached, what is in flight counts") {
   const tool hotpath;
   scripted::server server({.pace = quick});
   const auto f = hotpath.profile(server, {"--duration", "1", "--requests", "100000", "--json"});
   CHECK(f.code == 0);
   const document j = document::parse(f.out);
   CHECK(j["requests"]["sent"].get<int>() < 100000);
+  CHECK(j["requests"]["sent"] == j["requests"]["ok"]);
+  CHECK(j["run"]["state"] == "complete");
   CHECK(j["run"]["workload_passes"] == 1);
   CHECK(!has(f.err, "default --duration"));  // it was given
 }
@@ -266,13 +268,15 @@ TEST_CASE("tools: F-PRC-08 a reader that goes away or a closed stdout ends quiet
     CHECK(f.err == "");
   }
   {
-    // No stdout and no stderr at all: the run file must not become descriptor 1 or 2.
+    // No stdout and no stderr at all: the next file that is opened must not become descriptor 1 or 2.
+    CHECK(hotpath({"traffic", "synthetic:requests=3", "--write", "out.jsonl"}, {.closed = {1, 2}}).code == 0);
+    CHECK(lines(hotpath_test::read_file(hotpath.dir.file("out.jsonl"))) == 3);
     const std::string before = hotpath_test::read_file(hotpath.dir.file("run/serve_profile.db"));
     const finished f = hotpath_test::run({HOTPATH_TOOL, "serve-report", hotpath.dir.file("run")}, {.closed = {1, 2}});
     CHECK(f.code == 0);
     CHECK(hotpath_test::read_file(hotpath.dir.file("run/serve_profile.db")) == before);
     const finished run = hotpath.profile(server, {"--requests", "5"}, {.closed = {0, 1, 2}});
-    CHECK(run.code == 0);
+    CHECK((run.code == 0 || run.code == 5));  // 5: a machine too busy for the client; without stderr profile() cannot see it
     CHECK(document::parse(hotpath({"serve-report", "run", "--json"}).out)["requests"]["ok"] == 5);
   }
 }

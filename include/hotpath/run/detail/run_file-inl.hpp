@@ -178,7 +178,7 @@ inline long pid_in(int fd) {
 }
 
 HOTPATH_FN result<writer_lock> writer_lock::take(const run_path& run) {
-  for (;;) {
+  for (int attempt = 0; attempt < 100; ++attempt) {
     std::string path = run.absolute("-lock");
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -203,6 +203,7 @@ HOTPATH_FN result<writer_lock> writer_lock::take(const run_path& run) {
     if (fchmod(fd, 0600) != 0 || ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) return lock;
     return lock;
   }
+  return path_error(errc::unreadable, run.shown, "its lock file is replaced again and again", "choose another file");
 }
 
 HOTPATH_FN writer_lock& writer_lock::operator=(writer_lock&& other) noexcept {

@@ -54,6 +54,7 @@ inline errc code_of(int rc) {
     case SQLITE_MISMATCH:
     case SQLITE_ERROR:
     case SQLITE_FORMAT:
+    case SQLITE_INTERRUPT:  // only the reader's bound on steps interrupts
       return errc::malformed;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -63,7 +64,6 @@ inline errc code_of(int rc) {
     case SQLITE_AUTH:
       return errc::unreadable;
     case SQLITE_TOOBIG:
-    case SQLITE_INTERRUPT:
     case SQLITE_NOMEM:
       return errc::over_limit;
     case SQLITE_FULL:
@@ -111,6 +111,8 @@ class database {
   error fail(std::string_view what) const { return fail(what, code()); }
   error fail(std::string_view what, int rc) const {
     std::string detail = std::string(what) + ": ";
+    if (rc == SQLITE_INTERRUPT)
+      return path_error(code_of(rc), shown_, detail + "it goes on for longer than the file can be, the file is damaged");
     // The connection's own words fit only its last code; for SQLITE_ERROR they name the table or column.
     detail += handle_ != nullptr && rc == code() ? sqlite3_errmsg(handle_.get()) : sqlite3_errstr(rc);
     const int system = handle_ != nullptr ? sqlite3_system_errno(handle_.get()) : 0;
