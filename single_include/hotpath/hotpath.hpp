@@ -6973,7 +6973,8 @@ class exchange {
   // complete: the record is final. framing_ended: nothing more belongs to this answer (the connection may be reused).
   bool complete() const { return record_.status != model::request_status::in_flight; }
   bool framing_ended() const { return http_.now() == net::response_parser::state::done; }
-  bool reusable() const { return framing_ended() && http_.reusable() && !trailing_bytes_; }
+  // Not after a stream that ended its framing too early: what it had to say may follow.
+  bool reusable() const { return framing_ended() && http_.reusable() && !trailing_bytes_ && record_.error != model::error_class::truncated; }
   bool any_bytes() const { return record_.bytes_received != 0; }
   bool head_begun() const { return any_bytes() && !http_.head_complete(); }
   bool content_begun() const { return static_cast<bool>(record_.first_content); }
