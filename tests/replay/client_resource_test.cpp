@@ -288,7 +288,7 @@ TEST_CASE("replay: F-NET-32 a real range of four local ports") {
     on_third_refusal = {};
     if (!done) FAIL(done.error().message());
     REQUIRE(out.requests.size() == 6);
-    CHECK(s.now().finished == before + (come_back ? 6u : 4u));
+    CHECK(s.wait_for([&](const totals& t) { return t.finished == before + (come_back ? 6u : 4u); }));
     std::uint64_t ok = 0;
     for (const auto& r : out.requests) {
       CAPTURE(r.error_message);

@@ -424,6 +424,7 @@ TEST_CASE("replay: headers, request ids, base path and extra body arrive as give
   replay::detail::memory_sink out;
   auto load = prompts();
   const auto done = replay::client<>{o}.run(load, replay::closed({.requests = 2}), out);
+  CHECK(s.wait_for([](const totals& t) { return t.finished == 2; }));
   REQUIRE(done.has_value());
   REQUIRE(out.requests.size() == 2);
   for (const auto& r : out.requests) {
