@@ -81,7 +81,7 @@ class report {
 // client vouches for (empty: all). A gap between two of those is one that a report would show.
 struct verdict {
   std::vector<double> error, exact_error, first_error;
-  std::uint64_t chunks = 0, inexact = 0, gaps = 0, shown_gaps = 0, collapsed = 0;
+  std::uint64_t chunks = 0, inexact = 0, gaps = 0, shown_gaps = 0, collapsed = 0, shown_collapsed = 0;
   void stream(const std::vector<std::int64_t>& arrived, const std::vector<std::int64_t>& sent, const std::vector<bool>& exact = {}) {
     const auto sure = [&](std::size_t i) { return exact.empty() || exact[i]; };
     for (std::size_t i = 0; i < arrived.size() && i < sent.size(); ++i) {
@@ -91,9 +91,11 @@ struct verdict {
         first_error.push_back(error.back());
       } else if (sent[i] - sent[i - 1] >= 20'000'000) {  // the server did keep its pace of 25 ms
         ++gaps;
+        const bool short_one = arrived[i] - arrived[i - 1] < 5'000'000;
+        collapsed += short_one;
         if (!sure(i) || !sure(i - 1)) continue;
         ++shown_gaps;
-        if (arrived[i] - arrived[i - 1] < 5'000'000) ++collapsed;
+        shown_collapsed += short_one;
       }
     }
   }
@@ -103,6 +105,7 @@ struct verdict {
     out.add("gaps", gaps);
     out.add("shown_gaps", shown_gaps);
     out.add("collapsed_gaps", collapsed);
+    out.add("shown_collapsed_gaps", shown_collapsed);
     out.add_quantiles("error", error);
     out.add_quantiles("exact_error", exact_error);
     out.add_quantiles("first_error", first_error);
