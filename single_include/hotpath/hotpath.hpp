@@ -10224,8 +10224,8 @@ HOTPATH_FN void check_books(report& out, std::span<const row> all, const ordered
 }  // namespace hotpath::inline HOTPATH_ABI::serve
 // ---- hotpath/serve/findings.hpp
 // hotpath/serve/findings.hpp - what a person should know before trusting or acting on a report, most important first.
-//   One short sentence each, with its numbers. Order: nothing to show, the client was the limit, a cut-off run or lost data, failures,
-//   books that do not balance, missing usage, where requests queued, closed loop, cycled workload, stalls, unknown intervals.
+//   One short sentence each, with its numbers; that the client was the limit is said by report::client. Order: nothing to show, a
+//   cut-off run or lost data, failures, books that do not balance, missing usage, where requests queued, closed loop, cycled workload, stalls, unknown intervals.
 // ---- hotpath/serve/findings.hpp
 
 namespace hotpath::inline HOTPATH_ABI::serve::detail {
@@ -10287,8 +10287,6 @@ HOTPATH_FN void fill_findings(report& out, const thirds& t) {
     say("no request succeeded" + (bad == 0 ? ": " + count(q.in_flight, "request") + " still in flight" : ": " + errors_of(out)) +
         (q.first_error.empty() ? "" : "; first error: " + q.first_error));
   else if (q.ok != 0 && out.of(metric::ttft).missing == "every successful request was warm-up") say("every successful request was warm-up: nothing is left to measure");
-
-  for (const std::string& reason : out.client.reasons) say("the client was the limit: " + reason);
 
   if (out.run.state == model::run_state::running) say("the run is not finished, or its writer was killed: this is a part of it");
   else if (out.run.state == model::run_state::interrupted) say("the run was interrupted" + (out.run.stop_reason.empty() ? std::string() : ": " + out.run.stop_reason));
@@ -10633,9 +10631,9 @@ HOTPATH_FN std::string summarizer::why_no_latency(metric m, const report& out) c
 inline distribution distribution_of(double mean, double max, std::span<const double> quantiles,
                                     const stats::intervals& ci, std::uint64_t n) {
   distribution d;
-  const auto ms = [](const std::optional<stats::interval>& i) {
+  const auto ms = [](const std::optional<stats::interval>& i) {  // widened for few values, an interval may reach below 0: no latency does
     if (!i) return std::optional<bounds>{};
-    return std::optional<bounds>{bounds{i->lo / 1e6, i->hi ? std::optional<double>{*i->hi / 1e6} : std::nullopt}};
+    return std::optional<bounds>{bounds{(std::max)(i->lo, 0.0) / 1e6, i->hi ? std::optional<double>{*i->hi / 1e6} : std::nullopt}};
   };
   d.n = n;
   d.mean = mean / 1e6;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The executable against the scripted server: signals, sudden death, overload. What a run says is read from its JSON or its file.
 #include <doctest/doctest.h>
+#include <sched.h>
 #include <sqlite3.h>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -229,4 +230,42 @@ TEST_CASE("tools: above capacity with a cap only TTFT grows and the queue is at 
   CHECK(r["slot_wait_ms"]["max"].get<double>() > 1000);
   CHECK(r["service_ttft_ms"]["p90"].get<double>() < 0.5 * r["ttft_ms"]["p50"].get<double>());
   CHECK(r["dispatch_delay_ms"]["p50"].get<double>() < 10);  // the wait for a slot is not the client's delay
+}
+
+namespace {
+// The client shares one core with two busy loops, and has the smaller part: at nice 5 a third of the weight of each, a seventh of the core.
+// 1,000 streams of 40 chunks per second need twice as much, 64 streams a tenth of it.
+finished starved(std::size_t streams) {
+  cpu_set_t mine;
+  REQUIRE(sched_getaffinity(0, sizeof mine, &mine) == 0);
+  std::size_t last = CPU_SETSIZE - 1;
+  while (!CPU_ISSET(last, &mine)) --last;
+  const std::vector<std::string> pin{"taskset", "-c", std::to_string(last)};
+  const auto pinned = [&](std::vector<std::string> argv) { return argv.insert(argv.begin(), pin.begin(), pin.end()), argv; };
+
+  scripted::server server({.pace = {.delay_ns = ms(50), .gap_ns = ms(25), .chunks = 120}, .keep_requests = false});
+  const folder out;
+  const std::string n = std::to_string(streams);
+  std::vector<std::string> load = profile(server.url(), out, {"--traffic", "synthetic:input=16,output=120", "--concurrency", n, "--requests", n});
+  load.insert(load.begin(), {"nice", "-n", "5"});
+  process first(pinned({"sh", "-c", "while :; do :; done"})), second(pinned({"sh", "-c", "while :; do :; done"}));
+  finished done = hotpath_test::run(pinned(load));
+  first.signal(SIGKILL);
+  second.signal(SIGKILL);
+  return done;
+}
+}  // namespace
+
+TEST_CASE("tools: a client without the processor time for its streams says that it was the limit; with few streams it is not") {
+  const finished many = starved(1'000);
+  const njson r = report(many);
+  CHECK(many.code == 5);
+  CHECK(r["client"]["limited"] == true);
+  CHECK(many.err.find("the load client was the limit") != std::string::npos);
+  CHECK(r["requests"]["ok"] == 1'000);  // measured badly, but nothing is lost
+  check_books(r);
+
+  const finished few = starved(64);
+  CHECK(few.code == 0);
+  CHECK(report(few)["client"]["limited"] == false);
 }

@@ -54,8 +54,6 @@ HOTPATH_FN void fill_findings(report& out, const thirds& t) {
         (q.first_error.empty() ? "" : "; first error: " + q.first_error));
   else if (q.ok != 0 && out.of(metric::ttft).missing == "every successful request was warm-up") say("every successful request was warm-up: nothing is left to measure");
 
-  for (const std::string& reason : out.client.reasons) say("the client was the limit: " + reason);
-
   if (out.run.state == model::run_state::running) say("the run is not finished, or its writer was killed: this is a part of it");
   else if (out.run.state == model::run_state::interrupted) say("the run was interrupted" + (out.run.stop_reason.empty() ? std::string() : ": " + out.run.stop_reason));
   else if (out.run.state == model::run_state::stopped) say("the run ended early" + (out.run.stop_reason.empty() ? std::string() : ": " + out.run.stop_reason));

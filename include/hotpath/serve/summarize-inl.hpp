@@ -223,9 +223,9 @@ HOTPATH_FN std::string summarizer::why_no_latency(metric m, const report& out) c
 inline distribution distribution_of(double mean, double max, std::span<const double> quantiles,
                                     const stats::intervals& ci, std::uint64_t n) {
   distribution d;
-  const auto ms = [](const std::optional<stats::interval>& i) {
+  const auto ms = [](const std::optional<stats::interval>& i) {  // widened for few values, an interval may reach below 0: no latency does
     if (!i) return std::optional<bounds>{};
-    return std::optional<bounds>{bounds{i->lo / 1e6, i->hi ? std::optional<double>{*i->hi / 1e6} : std::nullopt}};
+    return std::optional<bounds>{bounds{(std::max)(i->lo, 0.0) / 1e6, i->hi ? std::optional<double>{*i->hi / 1e6} : std::nullopt}};
   };
   d.n = n;
   d.mean = mean / 1e6;
