@@ -19,7 +19,7 @@
 #include <hotpath/model/loss.hpp>
 #include <hotpath/model/request.hpp>
 #include <hotpath/model/run.hpp>
-#include <hotpath/model/sample.hpp>
+#include <hotpath/model/scrape.hpp>
 #include <hotpath/model/schedule.hpp>
 #include <hotpath/net/fetch.hpp>
 #include <hotpath/net/http.hpp>

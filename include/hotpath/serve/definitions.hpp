@@ -74,6 +74,48 @@ struct series {
   std::vector<double> ttft_p50_ms;      // of requests whose first content fell into the step; NaN: none
 };
 
+// A latency by the engine's own histogram, over an interval: the mean is exact, a quantile is known to lie in one bucket.
+struct bucketed {
+  double n = 0;                                   // 0: `missing` says why, no other field has a meaning
+  std::optional<double> mean;                     // milliseconds, as all that follow; missing: the engine's sum is not usable
+  std::array<std::optional<bounds>, 4> quantile;  // at quantile_levels: the bucket it lies in. lo 0: below the first edge; hi missing: above the last
+  bool reset = false;                             // the engine started anew within the interval: n counts from there at least
+  std::string missing;
+};
+
+// What one engine (or data-parallel rank) said of itself between the first and the last scrape.
+struct engine_figures {
+  std::string source;                             // model::metric_series::source; empty: the only one, or all together
+  bucketed queue, prefill, decode, ttft, itl, tpot, e2e;
+  // Share of the KV blocks in use, 0 to 1; requests. Mean: between the scrapes of the load, each standing for half the time to its neighbours.
+  struct gauge {
+    double mean = 0, max = 0;
+    std::uint64_t n = 0;                          // scrapes that had it; 0: not told
+  } kv_usage, running, waiting;
+  std::optional<double> preemptions, prompt_tokens, cached_prompt_tokens, generation_tokens, prefix_queries, prefix_hits, requests_finished;
+  std::optional<double> prefix_hit_rate;          // hits / queries of the interval; missing: not told, or no query
+  std::optional<double> tokens_per_step;          // scheduled tokens per engine step, mean
+  std::optional<double> spec_acceptance;          // accepted / drafted tokens
+  std::optional<double> kv_capacity_tokens;       // blocks x tokens per block
+  bool reset = false;                             // a counter went backwards: the engine started anew, figures count from there
+};
+
+struct server_section {
+  std::string missing;                            // why there is none: "no scrape succeeded: HTTP 404"; empty: `all` holds
+  std::string engine;                             // as the metrics' names tell
+  std::uint64_t scrapes = 0, failed = 0, skipped = 0;
+  nanoseconds begin{}, end{};                     // the interval: the first and last successful scrape, since the origin
+  bool bracketed = false;                         // begin is before the first request and end after the last: differences are those of the run
+  engine_figures all;                             // counters and histograms summed over engines, gauges too, but kv_usage: the mean
+  std::vector<engine_figures> engines;            // one per source; empty when there is only one
+  std::vector<std::string> problems;
+  // Fixed steps over the run, as report::over_time: NaN where no scrape fell; never interpolated.
+  struct {
+    nanoseconds begin{}, step{};
+    std::vector<double> running, waiting, kv_usage;
+  } over_time;
+};
+
 struct report {
   model::run_info run;
 
@@ -133,6 +175,8 @@ struct report {
     std::uint64_t late = 0;                                 // dispatched more than 10 ms after they were due
     nanoseconds suspended{};                                // longest gap in which the client did not run at all
   } client;
+
+  server_section server;
 
   std::string queue_at;                                     // "server", "cap", "" : where requests waited
   series over_time;
