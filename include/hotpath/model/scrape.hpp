@@ -87,7 +87,7 @@ struct scrape {
   std::uint64_t skipped = 0;          // periods that passed before it because the scrape before it took too long
   loss lost;                          // lines that did not parse or were too many
 
-  constexpr nanoseconds at() const { return {begin.ns + (end.ns - begin.ns) / 2}; }
+  constexpr nanoseconds at() const { return nanoseconds{begin.ns + (end.ns - begin.ns) / 2}; }
   bool ok() const { return error.empty(); }
 };
 
