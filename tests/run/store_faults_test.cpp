@@ -43,6 +43,7 @@ outcome write_run(const std::string& path, std::uint64_t rows, bool store_text =
   for (; o.added < rows && !store->failed(); ++o.added) {
     store->add(make.request(o.added, store_text));
     if (o.added % 10 == 0) store->add(make.interval(0, static_cast<std::int64_t>(o.added)));
+    if (o.added % 10 == 5) store->add(make.scrape(static_cast<std::int64_t>(o.added / 10)));
     if (o.added % 10 == 9) wait_for([&] { return store->stored() == o.added + 1 || store->failed(); });
   }
   if (auto done = store->finish(in_state(model::run_state::complete)))
@@ -437,7 +438,8 @@ TEST_CASE("run: F-DB-09 a file made to deceive is refused: views, endless trees,
         "DELETE FROM requests WHERE idx = 7", "UPDATE requests SET idx = 1000 WHERE idx = 7",
         "UPDATE requests SET stamps = stamps + 1 WHERE idx = 7", "UPDATE requests SET status = 'splendid' WHERE idx = 7",
         "UPDATE schedule SET due = zeroblob(100)", "DELETE FROM client_intervals WHERE row = 2",
-        "UPDATE client_intervals SET loop_lag_ns = x'07ff' WHERE row = 1",
+        "UPDATE client_intervals SET loop_lag_ns = x'07ff' WHERE row = 1", "DELETE FROM scrapes WHERE row = 1",
+        "UPDATE scrapes SET series = replace(series, 'running', 'waiting') WHERE row = 1", "DROP TABLE scrapes",
         "UPDATE requests SET chunks = zeroblob(200000000), chunk_count = 200000000 WHERE idx = 7",
         "UPDATE requests SET chunks = zeroblob(300000000) WHERE idx = 7"}) {
     const std::string path = fresh();
@@ -445,6 +447,30 @@ TEST_CASE("run: F-DB-09 a file made to deceive is refused: views, endless trees,
     const auto all = read_all(path);
     CHECK_MESSAGE(!all, std::string(sql));
     if (!all) CHECK_MESSAGE((all.error().code == errc::malformed || all.error().code == errc::over_limit), all.error().message());
+  }
+  for (const std::string series : {R"([{"what":"nonsense","value":1}])", R"([{"what":"ttft","value":1,"edges":[1,2],"counts":[3]}])",
+                                   R"([{"what":"running","value":"one"}])", R"([{"what":"running","value":1}] 2)", "{}", "["}) {
+    // Figures that hotpath does not write, with the right checksums.
+    const std::string path = fresh();
+    plain_db db{path};
+    const auto number = static_cast<std::int64_t>(1);
+    std::vector<model::scrape> scrapes;
+    {
+      auto run = stored_run::open(path);
+      REQUIRE(run);
+      REQUIRE(run->for_each_scrape([&](model::scrape&& x) { scrapes.push_back(std::move(x)); }));
+    }
+    run::detail::scrape_row row = run::detail::encode(std::move(scrapes.at(0)));
+    const std::int64_t was = run::detail::checksum_of(row, number);
+    row.series = series;
+    const std::int64_t is = run::detail::checksum_of(row, number);
+    REQUIRE(db.exec("UPDATE scrapes SET checksum = " + std::to_string(is) + ", series = '" + series + "' WHERE row = 1") == SQLITE_OK);
+    const auto sum = static_cast<std::uint64_t>(std::stoll(db.text("SELECT checksum FROM totals WHERE name = 'scrapes'")));
+    const auto now = static_cast<std::int64_t>(sum - static_cast<std::uint64_t>(was) + static_cast<std::uint64_t>(is));
+    REQUIRE(db.exec("UPDATE totals SET checksum = " + std::to_string(now) + " WHERE name = 'scrapes'") == SQLITE_OK);
+    const auto all = read_all(path);
+    REQUIRE_FALSE(all);
+    CHECK_MESSAGE(has(all.error().message(), "scrapes: row 1 is damaged: its figures are not as hotpath writes them"), all.error().message());
   }
   {
     // A chunk of a kind that does not exist, with the right checksums.

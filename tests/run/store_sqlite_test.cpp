@@ -38,6 +38,7 @@ TEST_CASE("run: every field of a run comes back as it was stored") {
   const model::schedule plan = make.schedule(1000);
   std::map<std::uint64_t, model::request> truth;
   std::vector<model::client_interval> intervals;
+  std::vector<model::scrape> scrapes;
 
   auto store = store_sqlite::create(dir / "run.db", info, plan, {.store_text = true});
   REQUIRE_MESSAGE(store, store.error().message());
@@ -49,6 +50,7 @@ TEST_CASE("run: every field of a run comes back as it was stored") {
     store->add(model::request(truth[i]));
   }
   for (std::uint32_t i = 0; i < 20; ++i) store->add(intervals.emplace_back(make.interval(i % 3, i)));
+  for (std::int64_t i = 0; i < 30; ++i) store->add(model::scrape(scrapes.emplace_back(make.scrape(i))));
   const auto finished = store->finish(ended(info));
   REQUIRE_MESSAGE(finished, finished.error().message());
   CHECK(store->stored() == truth.size());
@@ -83,6 +85,13 @@ TEST_CASE("run: every field of a run comes back as it was stored") {
   });
   REQUIRE_MESSAGE(seen, seen.error().message());
   CHECK(at == intervals.size());
+  at = 0;
+  const auto scraped = run->for_each_scrape([&](const model::scrape& s) {
+    REQUIRE(at < scrapes.size());
+    CHECK(difference(s, scrapes[at++]) == "");
+  });
+  REQUIRE_MESSAGE(scraped, scraped.error().message());
+  CHECK(at == scrapes.size());
 }
 
 TEST_CASE("run: the edges of every number survive") {
@@ -283,6 +292,10 @@ TEST_CASE("run: plain SQL reads the file: names, NULL for what is missing, nanos
     bad.index = 1, bad.status = model::request_status::failed, bad.error = model::error_class::connect_refused;
     store->add(std::move(ok));
     store->add(std::move(bad));
+    model::scrape page;
+    page.begin = 1_s;
+    page.series.push_back({.what = model::engine_metric::running, .name = "vllm:num_requests_running", .source = "engine=0", .value = 3});
+    store->add(std::move(page));
     REQUIRE(store->finish({}));
   }
   plain_db db{dir / "run.db"};
@@ -300,6 +313,8 @@ TEST_CASE("run: plain SQL reads the file: names, NULL for what is missing, nanos
         "1");
   CHECK(db.text("EXPLAIN QUERY PLAN SELECT idx FROM requests WHERE status <> 'ok' AND error = 'reset'") != "");
   CHECK(db.text("SELECT value FROM meta WHERE key = 'made_by'") == "hotpath " HOTPATH_VERSION_STRING);
+  CHECK(db.text("SELECT begin_ns || ' ' || (s.value ->> 'source') || ' ' || (s.value ->> 'value') FROM scrapes, json_each(series) s "
+                "WHERE s.value ->> 'what' = 'running'") == "1000000000 engine=0 3");
   CHECK(db.text("SELECT name FROM sqlite_schema WHERE name = 'request_text'") == "");
 }
 

@@ -185,12 +185,36 @@ struct maker {
     return c;
   }
 
+  model::scrape scrape(std::int64_t second) {
+    model::scrape s;
+    s.when = static_cast<model::scrape::moment>(below(3));
+    s.begin = nanoseconds{second * 1'000'000'000}, s.end = nanoseconds{second * 1'000'000'000 + static_cast<std::int64_t>(below(50'000'000))};
+    s.skipped = below(3);
+    if (second % 5 == 4) return s.error = "HTTP 503 of \"/metrics\"", s;
+    s.engine = "vllm";
+    s.lost.malformed = below(2), s.lost.over_limit = below(2), s.lost.truncated = below(2), s.lost.dropped = below(2);
+    if (one_in(3)) s.problems = {"ttft: buckets are not cumulative", "a \"quoted\" one"};
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    for (const model::engine_metric what : {model::engine_metric::running, model::engine_metric::kv_usage, model::engine_metric::ttft}) {
+      model::metric_series m{.what = what, .name = "vllm:x", .source = one_in(2) ? "engine=1, model_name=\"t\\\"" : "",
+                             .value = one_in(9) ? -infinity : static_cast<double>(below(1u << 20)) / 7};
+      if (what == model::engine_metric::ttft) {
+        m.sum = one_in(4) ? infinity : 0.1 * static_cast<double>(below(1000));
+        if (one_in(2)) m.created = nanoseconds{1'790'000'000'000'000'000 + static_cast<std::int64_t>(below(1000))};
+        double total = 0;
+        for (const double edge : {0.001, 0.1, 2560.0, infinity}) m.buckets.push_back({edge, total += static_cast<double>(below(100))});
+      }
+      s.series.push_back(std::move(m));
+    }
+    return s;
+  }
+
   model::run_info info() {
     model::run_info i;
     i.tool_version = "0.1.0";
     i.command_line = {"hotpath", "serve-profile", "--header", "Authorization: ***", "", "line\nbreak"};
     i.host = "box", i.endpoint = "http://127.0.0.1:8000/v1", i.api = "chat", i.model = "tiny", i.engine = "vllm",
-    i.workload = "load.jsonl", i.prompt_lengths = "as given";
+    i.engine_version = "0.32.0", i.metrics_url = "http://127.0.0.1:8000/metrics", i.workload = "load.jsonl", i.prompt_lengths = "as given";
     i.workload_rows = 1234, i.workload_passes = 2, i.prompts_reused = true;
     i.workload_loss = {1, 2, 3, 4, 5};
     i.seed = 0xfedcba9876543210u, i.threads = 3, i.warmup = 20;
@@ -248,6 +272,21 @@ inline bool same(const model::loss& a, const model::loss& b) {
   return a.dropped == b.dropped && a.truncated == b.truncated && a.malformed == b.malformed && a.over_limit == b.over_limit &&
          a.late == b.late;
 }
+inline std::string difference(const model::metric_series& a, const model::metric_series& b) {
+  std::string what;
+  const bool equal = SAME(what) && SAME(name) && SAME(source) && SAME(value) && SAME(sum) && SAME(created) && SAME(buckets.size());
+  for (std::size_t i = 0; equal && i < a.buckets.size(); ++i)
+    if (a.buckets[i].upper != b.buckets[i].upper || a.buckets[i].cumulative != b.buckets[i].cumulative) return "buckets";
+  return equal ? "" : what;
+}
+inline std::string difference(const model::scrape& a, const model::scrape& b) {
+  std::string what;
+  const bool equal = SAME(when) && SAME(begin) && SAME(end) && SAME(error) && SAME(engine) && SAME(problems) && SAME(skipped) &&
+                     SAME_STAMP(lost) && SAME(series.size());
+  for (std::size_t i = 0; equal && i < a.series.size(); ++i)
+    if (auto d = difference(a.series[i], b.series[i]); !d.empty()) return "series: " + d;
+  return equal ? "" : what;
+}
 inline std::string difference(const model::schedule& a, const model::schedule& b) {
   std::string what;
   const bool equal = SAME(kind) && SAME(streams) && SAME(max_in_flight) && SAME(per_second) && SAME(seed) && SAME(due) &&
@@ -258,7 +297,7 @@ inline std::string difference(const model::run_info& a,
                               const model::run_info& b) {  // without what is the store's own: lost, text_stored, plan
   std::string what;
   const bool equal = SAME(tool_version) && SAME(command_line) && SAME(host) && SAME(endpoint) && SAME(api) && SAME(model) &&
-                     SAME(engine) && SAME(workload) && SAME(prompt_lengths) && SAME(workload_rows) && SAME(workload_passes) &&
+                     SAME(engine) && SAME(engine_version) && SAME(metrics_url) && SAME(workload) && SAME(prompt_lengths) && SAME(workload_rows) && SAME(workload_passes) &&
                      SAME(prompts_reused) && SAME_STAMP(workload_loss) && SAME(seed) && SAME(threads) && SAME(warmup) &&
                      SAME(slo.ttft) && SAME(slo.tpot) && SAME(slo.e2e) && SAME(origin) && SAME(wall_start) &&
                      SAME(sending_began) && SAME(sending_ended) && SAME(ended) && SAME(state) && SAME(stop_reason) &&
@@ -274,16 +313,18 @@ struct contents {
   model::schedule plan;
   std::map<std::uint64_t, model::request> requests;
   std::vector<model::client_interval> intervals;
+  std::vector<model::scrape> scrapes;
   bool partial = false;
 };
 inline result<contents> read_all(const std::string& path) {
   auto run = stored_run::open(path);
   if (!run) return run.error();
-  contents c{run->info(), run->plan(), {}, {}, run->partial()};
+  contents c{run->info(), run->plan(), {}, {}, {}, run->partial()};
   if (auto ok = run->for_each_request([&](model::request&& r) { c.requests.emplace(r.index, std::move(r)); }); !ok)
     return ok.error();
   if (auto ok = run->for_each_client_interval([&](model::client_interval&& i) { c.intervals.push_back(std::move(i)); }); !ok)
     return ok.error();
+  if (auto ok = run->for_each_scrape([&](model::scrape&& x) { c.scrapes.push_back(std::move(x)); }); !ok) return ok.error();
   return c;
 }
 

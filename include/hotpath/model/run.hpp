@@ -34,6 +34,8 @@ struct run_info {
   std::string api;                        // "completions" or "chat"
   std::string model;
   std::string engine;                     // as told by the server ("vllm"), empty: not known
+  std::string engine_version;             // as its /version says; empty: not told
+  std::string metrics_url;                // where its metrics were read, without credentials and query; empty: they were not
   std::string workload;                   // the file's name, or the synthetic description
   std::string prompt_lengths;             // "token ids", "words (approximate)", "as given"
   std::uint64_t workload_rows = 0;        // 0: endless or not known

@@ -68,14 +68,15 @@ struct bucket {
 // One metric of one engine.
 struct metric_series {
   engine_metric what{};
-  std::string name;             // the engine's own, without labels: "vllm:kv_cache_usage_perc"
-  std::string source;           // which engine, where a page speaks of several: "model_name=tiny, engine=1"; empty: the only one
+  std::string name = {};        // the engine's own, without labels: "vllm:kv_cache_usage_perc"
+  std::string source = {};      // which engine, where a page speaks of several: "model_name=tiny, engine=1"; empty: the only one
   double value = 0;             // of a gauge or counter; of a histogram: how many values
-  std::optional<double> sum;    // of a histogram; missing: not told, or not a number
-  std::optional<nanoseconds> created;  // CLOCK_REALTIME at which a counter or histogram began, where told
-  std::vector<bucket> buckets;  // of a histogram, ascending; empty: not told, or not usable (scrape::problems says why)
+  std::optional<double> sum = {};  // of a histogram; missing: not told, or not a number
+  std::optional<nanoseconds> created = {};  // CLOCK_REALTIME at which a counter or histogram began, where told
+  std::vector<bucket> buckets = {};  // of a histogram, ascending; empty: not told, or not usable (scrape::problems says why)
 };
 
+inline constexpr std::string_view scrape_moment_names[] = {"before", "during", "after"};
 struct scrape {
   enum class moment : std::uint8_t { before, during, after };  // of the load
   moment when = moment::during;

@@ -83,7 +83,7 @@ struct manifest_writer {
 struct store_sqlite::writer {
   using block = std::vector<model::request>;
   struct totals {
-    detail::total requests, intervals, text;
+    detail::total requests, intervals, scrapes, text;
   };
 
   writer(detail::run_path p, detail::writer_lock l, options opt) : path(std::move(p)), lock(std::move(l)), o(opt) {
@@ -114,7 +114,8 @@ struct store_sqlite::writer {
   bool commit();      // the batch; false: not committed, see failure, or busy
   int write_batch(totals& t);
   int insert(const model::request& r, totals& t);
-  int insert(const model::client_interval& c, totals& t);
+  template <class Row>
+  int insert(const Row& r, detail::statement& to, detail::binder& b, detail::total& t);
   int replace(const model::request& r, totals& t);
   int write_total(std::string_view name, const detail::total& t);
   int write_manifest(const model::run_info& info);
@@ -128,13 +129,14 @@ struct store_sqlite::writer {
 
   // The writer's thread; after join() the caller of finish().
   struct statements {
-    detail::statement request, interval, text, old_sum, old_text, drop, drop_text, total, forget, meta;
-    detail::binder bind_request{request}, bind_interval{interval};
+    detail::statement request, interval, scrape, text, old_sum, old_text, drop, drop_text, total, forget, meta;
+    detail::binder bind_request{request}, bind_interval{interval}, bind_scrape{scrape};
   };
   std::unique_ptr<statements> sql;
   totals committed;
   std::vector<block> batch;
   std::vector<model::client_interval> batch_intervals;
+  std::vector<detail::scrape_row> batch_scrapes;
   std::optional<model::run_info> batch_manifest;
   std::size_t batch_bytes = 0;
   nanoseconds give_up{INT64_MAX};  // when finish() stops waiting for another process's lock
@@ -148,11 +150,12 @@ struct store_sqlite::writer {
   pthread_cond_t wake;
   std::vector<block> queue, spare;
   std::vector<model::client_interval> intervals;
+  std::vector<detail::scrape_row> scrapes;
   std::optional<model::run_info> manifest;
   std::size_t held = 0, waiting = 0;  // bytes of queue and batch; of the queue
   bool kicked = false, closed = false;
   model::loss lost;
-  std::uint64_t lost_intervals = 0;
+  std::uint64_t lost_intervals = 0, lost_scrapes = 0;
   std::optional<error> failure;
 };
 
@@ -160,7 +163,7 @@ inline result<void> store_sqlite::writer::make_tables(const model::run_info& inf
   const std::string begin = "BEGIN IMMEDIATE; PRAGMA user_version = " + std::to_string(detail::schema_version);
   if (auto ok = db.exec(begin.c_str(), "cannot make the tables"); !ok) return ok;
   for (const detail::table& t : {detail::meta_table, detail::totals_table, detail::schedule_table, detail::requests_table,
-                                 detail::intervals_table, detail::text_table}) {
+                                 detail::intervals_table, detail::scrapes_table, detail::text_table}) {
     if (t.name == detail::text_table.name && !o.store_text) continue;
     if (auto ok = db.exec(t.sql.data(), "cannot make the tables"); !ok) return ok;
   }
@@ -197,6 +200,8 @@ inline result<void> store_sqlite::writer::prepare() {
                           detail::places(detail::request_column_count + 5) + ")"},
       {&sql->interval, "INSERT INTO client_intervals(row, checksum" + detail::interval_names() + ") VALUES(" +
                            detail::places(detail::interval_column_count + 2) + ")"},
+      {&sql->scrape, "INSERT INTO scrapes(row, checksum" + detail::scrape_names() + ") VALUES(" +
+                         detail::places(detail::scrape_column_count + 2) + ")"},
       {&sql->old_sum, "SELECT checksum FROM requests WHERE idx = ?1"},
       {&sql->drop, "DELETE FROM requests WHERE idx = ?1"},
       {&sql->total, "INSERT OR REPLACE INTO totals VALUES(?1, ?2, ?3)"},
@@ -211,6 +216,7 @@ inline result<void> store_sqlite::writer::prepare() {
   }
   sql->bind_request = detail::binder{sql->request};
   sql->bind_interval = detail::binder{sql->interval};
+  sql->bind_scrape = detail::binder{sql->scrape};
   return {};
 }
 
@@ -293,9 +299,10 @@ inline void store_sqlite::writer::join() {
 
 inline void store_sqlite::writer::take_batch() {
   kicked = false;
-  if (!batch.empty() || !batch_intervals.empty() || batch_manifest) return;  // not committed yet: another process held the lock
+  if (!batch.empty() || !batch_intervals.empty() || !batch_scrapes.empty() || batch_manifest) return;  // not committed yet: another process held the lock
   std::swap(batch, queue);
   std::swap(batch_intervals, intervals);
+  std::swap(batch_scrapes, scrapes);
   if (manifest) std::swap(batch_manifest, manifest), manifest.reset();
   batch_bytes = std::exchange(waiting, 0);
 }
@@ -330,7 +337,7 @@ inline int store_sqlite::writer::begin() {
 }
 
 inline bool store_sqlite::writer::commit() {
-  if (batch.empty() && batch_intervals.empty() && !batch_manifest) return true;
+  if (batch.empty() && batch_intervals.empty() && batch_scrapes.empty() && !batch_manifest) return true;
   totals t = committed;
   int rc = SQLITE_NOMEM;
 #if !HOTPATH_NO_EXCEPTIONS
@@ -352,6 +359,7 @@ inline bool store_sqlite::writer::commit() {
   stored.store_release(static_cast<std::uint64_t>(t.requests.rows));
   for (block& b : batch) b.clear();
   batch_intervals.clear();
+  batch_scrapes.clear();
   batch_manifest.reset();
   std::lock_guard hold{m};
   held -= std::exchange(batch_bytes, 0);
@@ -367,10 +375,13 @@ inline int store_sqlite::writer::write_batch(totals& t) {
     for (const model::request& r : b)
       if (const int rc = insert(r, t); rc != SQLITE_OK) return rc;
   for (const model::client_interval& c : batch_intervals)
-    if (const int rc = insert(c, t); rc != SQLITE_OK) return rc;
+    if (const int rc = insert(c, sql->interval, sql->bind_interval, t.intervals); rc != SQLITE_OK) return rc;
+  for (const detail::scrape_row& s : batch_scrapes)
+    if (const int rc = insert(s, sql->scrape, sql->bind_scrape, t.scrapes); rc != SQLITE_OK) return rc;
   const std::tuple<std::string_view, const detail::total*, const detail::total*> changed[] = {
       {"requests", &t.requests, &committed.requests},
       {"client_intervals", &t.intervals, &committed.intervals},
+      {"scrapes", &t.scrapes, &committed.scrapes},
       {"request_text", &t.text, &committed.text}};
   for (const auto& [name, now, before] : changed)
     if (!(*now == *before))
@@ -418,16 +429,16 @@ inline int store_sqlite::writer::replace(const model::request& r, totals& t) {
   return insert(r, t);
 }
 
-inline int store_sqlite::writer::insert(const model::client_interval& c, totals& t) {
-  const std::int64_t row = t.intervals.rows + 1, sum = detail::checksum_of(c, row);
-  detail::binder& b = sql->bind_interval;
+template <class Row>
+int store_sqlite::writer::insert(const Row& r, detail::statement& to, detail::binder& b, detail::total& t) {
+  const std::int64_t row = t.rows + 1, sum = detail::checksum_of(r, row);
   b.start(3);
-  detail::interval_columns(c, b);
-  sql->interval.bind(1, row);
-  sql->interval.bind(2, sum);
+  detail::numbered_columns(r, b);
+  to.bind(1, row);
+  to.bind(2, sum);
   if (b.status() != SQLITE_OK) return b.status();
-  if (const int rc = sql->interval.run(); rc != SQLITE_DONE) return rc;
-  t.intervals.add(sum);
+  if (const int rc = to.run(); rc != SQLITE_DONE) return rc;
+  t.add(sum);
   return SQLITE_OK;
 }
 
@@ -447,6 +458,7 @@ inline int store_sqlite::writer::write_manifest(const model::run_info& given) {
     info.lost = lost;
     if (lost_intervals != 0)
       info.notes.push_back(std::to_string(lost_intervals) + " of the client's self-measurements could not be stored");
+    if (lost_scrapes != 0) info.notes.push_back(std::to_string(lost_scrapes) + " scrapes of the server's metrics could not be stored");
   }
   if (const int rc = sql->forget.run(); rc != SQLITE_DONE) return rc;
   detail::total sum;
@@ -477,8 +489,9 @@ inline void store_sqlite::writer::stop_for_good(int rc) {
     rows->clear();
   }
   lost_intervals += batch_intervals.size() + intervals.size();
-  batch_intervals.clear();
-  intervals.clear();
+  lost_scrapes += batch_scrapes.size() + scrapes.size();
+  batch_intervals.clear(), intervals.clear();
+  batch_scrapes.clear(), scrapes.clear();
   batch_manifest.reset();
   manifest.reset();
   held = waiting = batch_bytes = 0;
@@ -568,6 +581,24 @@ inline void store_sqlite::add(const model::client_interval& c) {
 #if !HOTPATH_NO_EXCEPTIONS
   } catch (const std::bad_alloc&) {
     ++w.lost_intervals;
+  }
+#endif
+}
+
+inline void store_sqlite::add(model::scrape&& s) {
+  writer& w = *w_;
+  constexpr std::size_t most = 4096;  // an hour at one per second; only a locked file lets them pile up
+#if !HOTPATH_NO_EXCEPTIONS
+  try {
+#endif
+    detail::scrape_row row = detail::encode(std::move(s));
+    std::lock_guard hold{w.m};
+    if (w.closed || w.failure || w.scrapes.size() >= most) return void(++w.lost_scrapes);
+    w.scrapes.push_back(std::move(row));
+#if !HOTPATH_NO_EXCEPTIONS
+  } catch (const std::bad_alloc&) {
+    std::lock_guard hold{w.m};
+    ++w.lost_scrapes;
   }
 #endif
 }

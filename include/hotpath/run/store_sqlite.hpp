@@ -27,6 +27,7 @@
 #include <hotpath/model/request.hpp>
 #include <hotpath/model/run.hpp>
 #include <hotpath/model/schedule.hpp>
+#include <hotpath/model/scrape.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::run {
 
@@ -57,6 +58,7 @@ class store_sqlite {
   // lost(). A second row of the same index replaces the first (requests sent again after a restart).
   void add(model::request&& r);
   void add(const model::client_interval& c);
+  void add(model::scrape&& s);  // a lost one is a note of the run
 
   // Replaces the manifest at the next commit. run_info::lost and text_stored are the store's own: what the caller has there is ignored.
   void note_state(const model::run_info& info);
@@ -106,6 +108,12 @@ class stored_run {
     return for_each<model::client_interval>(f);
   }
 
+  // In the order of time. f(model::scrape&&).
+  template <class F>
+  result<void> for_each_scrape(F&& f) {
+    return for_each<model::scrape>(f);
+  }
+
   stored_run(stored_run&&) noexcept;
   stored_run& operator=(stored_run&&) noexcept;
   ~stored_run();
@@ -119,8 +127,12 @@ class stored_run {
   explicit stored_run(std::unique_ptr<reader> r) noexcept;
   result<std::unique_ptr<cursor, cursor_end>> begin(const model::request*);
   result<std::unique_ptr<cursor, cursor_end>> begin(const model::client_interval*);
+  result<std::unique_ptr<cursor, cursor_end>> begin(const model::scrape*);
   static result<bool> next(cursor& rows, model::request& row);  // false: the end, all rows accounted for
   static result<bool> next(cursor& rows, model::client_interval& row);
+  static result<bool> next(cursor& rows, model::scrape& row);
+  template <class Row>
+  static result<bool> next_numbered(cursor& rows, Row& row);
 
   template <class Row, class F>
   result<void> for_each(F& f) {

@@ -206,7 +206,8 @@ inline result<void> stored_run::reader::load() {
   if (auto ok = db.exec("BEGIN", "cannot read"); !ok) return ok;
   // Exactly our tables: nothing that a hostile schema computes, joins or redirects.
   for (const detail::table& t :
-       {detail::meta_table, detail::totals_table, detail::schedule_table, detail::requests_table, detail::intervals_table}) {
+       {detail::meta_table, detail::totals_table, detail::schedule_table, detail::requests_table, detail::intervals_table,
+        detail::scrapes_table}) {
     auto s = db.prepare("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1", "cannot read the schema");
     if (!s) return s.error();
     s->bind(1, t.name);
@@ -364,16 +365,31 @@ inline result<std::unique_ptr<stored_run::cursor, stored_run::cursor_end>> store
   return c;
 }
 
-inline result<bool> stored_run::next(cursor& c, model::client_interval& i) {
+inline result<std::unique_ptr<stored_run::cursor, stored_run::cursor_end>> stored_run::begin(const model::scrape*) {
+  std::unique_ptr<cursor, cursor_end> c{new cursor};
+  if (auto ok = c->start(*r_, "scrapes", "row, checksum" + detail::scrape_names()); !ok) return ok.error();
+  return c;
+}
+
+template <class Row>
+result<bool> stored_run::next_numbered(cursor& c, Row& r) {
   auto row = c.step();
   if (!row) return row.error();
   if (!*row) return false;
   detail::loader columns{c.rows, 2};
-  detail::interval_columns(i, columns);
+  detail::numbered_columns(r, columns);
   const std::int64_t sum = c.rows.integer(1);
-  if (columns.damaged() || sum != detail::checksum_of(i, **row))
+  if (columns.damaged() || sum != detail::checksum_of(r, **row))
     return c.bad("row " + std::to_string(**row) + " is damaged: its checksum is wrong");
   c.have.add(sum);
+  return true;
+}
+inline result<bool> stored_run::next(cursor& c, model::client_interval& i) { return next_numbered(c, i); }
+inline result<bool> stored_run::next(cursor& c, model::scrape& s) {
+  detail::scrape_row row;
+  auto more = next_numbered(c, row);
+  if (!more || !*more) return more;
+  if (!detail::decode(std::move(row), s)) return c.bad("row " + std::to_string(c.last) + " is damaged: its figures are not as hotpath writes them");
   return true;
 }
 

@@ -15,6 +15,7 @@
 #include <hotpath/model/client.hpp>
 #include <hotpath/model/request.hpp>
 #include <hotpath/model/run.hpp>
+#include <hotpath/run/detail/scrape_row.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::run::detail {
 
@@ -81,6 +82,34 @@ void interval_columns(Interval& c, V&& v) {
 }
 inline constexpr int interval_column_count = 16;
 
+template <class Row, class V>
+void scrape_columns(Row& r, V&& v) {
+  auto& s = r.scrape;
+  v("moment", s.when, model::scrape_moment_names);
+  v("begin_ns", s.begin);
+  v("end_ns", s.end);
+  v("error", s.error);
+  v("engine", s.engine);
+  v("skipped", s.skipped);
+  v("lost_malformed", s.lost.malformed);
+  v("lost_over_limit", s.lost.over_limit);
+  v("lost_truncated", s.lost.truncated);
+  v("lost_dropped", s.lost.dropped);
+  v("problems", r.problems);
+  v("series", r.series);
+}
+inline constexpr int scrape_column_count = 12;
+
+// Rows that are numbered in the order of storing: their columns, whatever the row.
+template <class V>
+void numbered_columns(model::client_interval& c, V&& v) { interval_columns(c, v); }
+template <class V>
+void numbered_columns(const model::client_interval& c, V&& v) { interval_columns(c, v); }
+template <class V>
+void numbered_columns(scrape_row& r, V&& v) { scrape_columns(r, v); }
+template <class V>
+void numbered_columns(const scrape_row& r, V&& v) { scrape_columns(r, v); }
+
 template <class Schedule, class V>
 void schedule_columns(Schedule& s, V&& v) {
   v("kind", s.kind, model::arrival_names);
@@ -104,6 +133,8 @@ void manifest_fields(Info& i, V&& v) {
   v("api", i.api);
   v("model", i.model);
   v("engine", i.engine);
+  v("engine_version", i.engine_version);
+  v("metrics_url", i.metrics_url);
   v("workload", i.workload);
   v("prompt_lengths", i.prompt_lengths);
   v("workload_rows", i.workload_rows);
@@ -224,10 +255,11 @@ inline std::int64_t checksum_of(const model::request& r) {
   request_columns(r, s);
   return s.sum.value();
 }
-inline std::int64_t checksum_of(const model::client_interval& c, std::int64_t row) {
+template <class Row>
+std::int64_t checksum_of(const Row& r, std::int64_t number) {
   row_sum s;
-  s.sum.word(static_cast<std::uint64_t>(row));
-  interval_columns(c, s);
+  s.sum.word(static_cast<std::uint64_t>(number));
+  numbered_columns(r, s);
   return s.sum.value();
 }
 inline std::int64_t checksum_of(const model::schedule& p) {

@@ -364,6 +364,13 @@ inline constexpr table intervals_table{
     "NOT NULL, "
     "open_descriptors INTEGER NOT NULL, in_flight INTEGER NOT NULL, suspended_ns INTEGER NOT NULL, loop_lag_ns BLOB NOT NULL, "
     "read_lag_ns BLOB NOT NULL) STRICT"};
+// What the engine said of itself, in the order of time: before the first request, while the load ran, after the last answer.
+// series, problems: run/detail/scrape_row.hpp.
+inline constexpr table scrapes_table{
+    "scrapes",
+    "CREATE TABLE scrapes(row INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, moment TEXT NOT NULL, begin_ns INTEGER NOT NULL, "
+    "end_ns INTEGER NOT NULL, error TEXT, engine TEXT, skipped INTEGER NOT NULL, lost_malformed INTEGER NOT NULL, lost_over_limit "
+    "INTEGER NOT NULL, lost_truncated INTEGER NOT NULL, lost_dropped INTEGER NOT NULL, problems TEXT, series TEXT) STRICT"};
 // Only with store_text: without the option there is no place for a prompt.
 inline constexpr table text_table{
     "request_text",
@@ -389,6 +396,9 @@ inline std::string request_names() {
 }
 inline std::string interval_names() {
   return names_of<model::client_interval>([](auto& r, auto& v) { interval_columns(r, v); });
+}
+inline std::string scrape_names() {
+  return names_of<scrape_row>([](auto& r, auto& v) { scrape_columns(r, v); });
 }
 inline std::string schedule_names() {
   return names_of<model::schedule>([](auto& r, auto& v) { schedule_columns(r, v); });
