@@ -65,7 +65,8 @@ void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
   value(a, "--api-key-file", f.api_key_file, "FILE", "file with the API key, mode 0600", g);
   value(a, "--extra-body", f.extra_body, "JSON", "object whose members go into each request", g);
   g = "workload";
-  value(a, "--traffic", f.traffic, "WHAT", "JSONL file, or synthetic: and any of input=512,\noutput=128,requests=N,seed=N and\ndist=constant|uniform|lognormal (default:\nsynthetic:input=512,output=128)", g);
+  value(a, "--traffic", f.traffic, "WHAT", "JSONL file (prompts, messages or an arrival trace),\nor synthetic: and any of input=512,\noutput=128,requests=N,seed=N and\ndist=constant|uniform|lognormal (default:\nsynthetic:input=512,output=128)", g);
+  value(a, "--length-scale", f.length_scale, "IN[,OUT]", "arrival traces: lengths of prompts and answers\ntimes this (default: 1)", g);
   flag(a, "--ignore-eos", f.ignore_eos, "answers of exactly max_tokens, where supported", g);
   flag(a, "--reuse-prompts", f.reuse_prompts, "allow equal prompts, which a prefix cache answers", g);
   value(a, "--prompt-ids", f.prompt_ids, "MODE", "synthetic prompts as token ids: auto, on or off\n(default: auto, where the engine takes them)", g);
@@ -75,7 +76,8 @@ void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
   value(a, "--concurrency", f.concurrency, "N", "closed loop: N requests in flight (default: 1)", g);
   value(a, "--rate", f.rate, "R", "open loop: R requests per second", g);
   value(a, "--max-concurrency", f.max_concurrency, "N", "with --rate: at most N in flight", g);
-  value(a, "--arrival", f.arrival, "NAME", "with --rate: poisson or constant (default: poisson)", g);
+  value(a, "--arrival", f.arrival, "NAME", "poisson or constant, with --rate; recorded: each\nrow at its timestamp (default: poisson)", g);
+  value(a, "--speed", f.speed, "X", "recorded arrivals: X times as fast (default: 1)", g);
   value(a, "--requests", f.requests, "N", "end after N requests", g);
   CLI::Option* duration = value(a, "--duration", f.duration, "S", "end sending after S seconds; 0: never (default: 60)\nwhat is in flight then is awaited and counts", g);
   value(a, "--warmup", f.warmup, "N", "leave the first N requests out (default: 0)", g);

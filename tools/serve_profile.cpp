@@ -103,7 +103,7 @@ result<void> read_limits(const serve_profile_flags& f, replay::client_options& c
   return {};
 }
 
-result<model::schedule> read_plan(const serve_profile_flags& f, std::uint64_t seed) {
+result<model::schedule> read_plan(const serve_profile_flags& f, std::uint64_t seed, const replay::workload_options& load) {
   std::optional<std::uint64_t> requests;
   if (f.requests) {
     auto n = read_count("--requests", *f.requests, 1, UINT64_MAX);
@@ -118,13 +118,15 @@ result<model::schedule> read_plan(const serve_profile_flags& f, std::uint64_t se
 
   if (f.concurrency && f.rate)
     return wrong("--concurrency and --rate", "the first is a closed loop, the second an open one", "for an open loop with a cap use --rate with --max-concurrency");
-  if (!f.rate) {
+  const bool recorded = f.arrival == "recorded";
+  if (recorded && (f.rate || f.concurrency)) return wrong("--arrival recorded", "the rate is that of the trace", "change it with --speed");
+  if (!f.rate && !recorded) {
     if (f.max_concurrency) return wrong("--max-concurrency", "is the cap of an open loop", "add --rate, or use --concurrency for a closed loop");
     auto streams = read_count("--concurrency", f.concurrency.value_or("1"), 1, 1'000'000);
     if (!streams) return streams.error();
     return replay::closed({.streams = static_cast<std::uint32_t>(*streams), .requests = requests, .duration = duration});
   }
-  auto rate = read_number("--rate", *f.rate, 0, 1e9);
+  auto rate = read_number(recorded ? "--speed" : "--rate", recorded ? f.speed : *f.rate, 0, 1e9);
   if (!rate) return rate.error();
   replay::open_options o{.per_second = *rate, .seed = seed, .requests = requests, .duration = duration};
   if (f.max_concurrency) {
@@ -132,7 +134,14 @@ result<model::schedule> read_plan(const serve_profile_flags& f, std::uint64_t se
     if (!cap) return cap.error();
     o.max_in_flight = static_cast<std::uint32_t>(*cap);
   }
-  if (f.arrival != "poisson" && f.arrival != "constant") return wrong("--arrival", "\"" + text::printable(f.arrival, 64) + "\" is not an arrival process, want poisson or constant");
+  if (recorded) {
+    auto rows = replay::workload::open(f.traffic, load);
+    if (!rows) return rows.error();
+    auto plan = replay::recorded(*rows, *rate, o);
+    if (!plan) return plan.error().source.empty() ? wrong("--speed", plan.error().detail) : plan.error();
+    return plan;
+  }
+  if (f.arrival != "poisson" && f.arrival != "constant") return wrong("--arrival", "\"" + text::printable(f.arrival, 64) + "\" is not an arrival process, want poisson, constant or recorded");
   auto plan = f.arrival == "poisson" ? replay::poisson(o) : replay::constant(o);
   if (!plan) return wrong("--rate", plan.error().detail, plan.error().hint);
   return plan;
@@ -176,7 +185,15 @@ result<run::record_options> read_flags(const serve_profile_flags& f) {
     if (!slo) return slo.error();
     o.slo = *slo;
   }
-  auto plan = read_plan(f, *seed);
+  std::string_view scales = f.length_scale;
+  const std::string_view input = text::take(scales, ',');
+  for (const auto& [value, into] : {std::pair{input, &o.workload.input_scale}, std::pair{scales.empty() ? input : scales, &o.workload.output_scale}}) {
+    auto n = read_number("--length-scale", std::string(value), 0, 1e6);
+    if (!n) return n.error();
+    if (!(*n > 0)) return wrong("--length-scale", "must be above 0");
+    *into = *n;
+  }
+  auto plan = read_plan(f, *seed, o.workload);
   if (!plan) return plan.error();
   o.plan = std::move(*plan);
   return o;

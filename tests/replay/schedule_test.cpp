@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 #include <cmath>
+#include <fstream>
 #include <hotpath/replay/schedule.hpp>
+#include <string>
+#include <vector>
+#include "support/temp_dir.hpp"
 
 using namespace hotpath;
 
@@ -42,4 +46,33 @@ TEST_CASE("replay: a schedule without a rate or an end is a usage error") {
   CHECK_FALSE(replay::poisson({.per_second = NAN, .requests = 1}));
   CHECK_FALSE(replay::constant({.per_second = 1}));
   CHECK(replay::constant({.per_second = 1e9, .duration = 3600_s}).error().code == errc::usage);
+}
+
+TEST_CASE("replay: recorded arrivals are those of the rows, faster or slower, from the first row's on") {
+  hotpath_test::temp_dir dir;
+  const std::string path = dir.file("trace.jsonl");
+  std::ofstream(path) << R"({"prompt":"a","timestamp":1000})" "\n" R"({"prompt":"b","timestamp":1000})" "\n" R"({"prompt":"c","timestamp":4000.5})" "\n"
+                         R"({"prompt":"d","timestamp":3000})" "\n" R"({"prompt":"e","timestamp":9000})" "\n";
+  const auto made = [&](double speed, const replay::open_options& o = {}) {
+    auto w = replay::workload::open(path);
+    REQUIRE(w);
+    return replay::recorded(*w, speed, o);
+  };
+  const auto ms = [](const model::schedule& s) {
+    std::vector<double> out;
+    for (const nanoseconds t : s.due) out.push_back(t.ms());
+    return out;
+  };
+  const auto plain = made(1);
+  REQUIRE(plain);
+  CHECK(plain->kind == model::arrival::recorded);
+  CHECK(plain->open());
+  CHECK(ms(*plain) == std::vector<double>{0, 0, 3000.5, 3000.5, 8000});  // never before the row above
+  CHECK(plain->per_second == doctest::Approx(5 / 8.0));
+  CHECK(ms(*made(2, {.max_in_flight = 3, .requests = 4})) == std::vector<double>{0, 0, 1500.25, 1500.25});
+  CHECK(made(2, {.max_in_flight = 3})->max_in_flight == 3);
+  CHECK(ms(*made(1, {.duration = nanoseconds{3'000'000'000}})) == std::vector<double>{0, 0});
+  CHECK(made(0).error().code == errc::usage);
+  std::ofstream(path, std::ios::app) << R"({"prompt":"f"})" "\n";
+  CHECK(made(1).error().message().find("request 6 has no \"timestamp\"") != std::string::npos);
 }

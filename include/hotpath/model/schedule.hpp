@@ -12,8 +12,8 @@
 
 namespace hotpath::inline HOTPATH_ABI::model {
 
-enum class arrival : std::uint8_t { closed, constant, poisson };
-inline constexpr std::string_view arrival_names[] = {"closed", "constant", "poisson"};
+enum class arrival : std::uint8_t { closed, constant, poisson, recorded };
+inline constexpr std::string_view arrival_names[] = {"closed", "constant", "poisson", "recorded"};
 constexpr std::string_view name_of(arrival a) { return arrival_names[static_cast<std::size_t>(a)]; }
 
 struct schedule {

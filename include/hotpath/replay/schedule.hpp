@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// hotpath/replay/schedule.hpp - makes schedules: closed loop, and open loop with constant or Poisson arrivals.
-//   All are made before the run, from a seed, so that they can be stored and replayed exactly.
+// hotpath/replay/schedule.hpp - makes schedules: closed loop, and open loop with constant, Poisson or recorded arrivals.
+//   All are made before the run, from a seed or a trace, so that they can be stored and replayed exactly.
 //
 //     auto plan = replay::closed({.streams = 16, .requests = 200});
 //     auto plan = replay::poisson({.per_second = 8.0, .seed = 7, .duration = 60_s});   // result: a rate of 0 is an error
@@ -11,6 +11,7 @@
 #include <hotpath/core/random.hpp>
 #include <hotpath/core/result.hpp>
 #include <hotpath/model/schedule.hpp>
+#include <hotpath/replay/workload.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::replay {
 
@@ -70,6 +71,36 @@ inline result<model::schedule> constant(const open_options& o) {
 inline result<model::schedule> poisson(const open_options& o) {
   stats::xoshiro256 random{o.seed};
   return detail::open_loop(model::arrival::poisson, o, [&](std::uint64_t, double previous) { return previous + random.exponential(1.0 / o.per_second); });
+}
+
+// The arrivals of a trace: each row of the workload's first pass is due when its "timestamp" says, relative to the first row's,
+// divided by `speed`. Rows are sent in the order of the file; one that is stamped earlier than the row before is due with it.
+// Reads that pass: give it a workload of its own. Of `o` the limits and the cap count. Errors: usage (a row without timestamp), those
+// of next().
+inline result<model::schedule> recorded(workload& load, double speed, const open_options& o) {
+  if (!(speed > 0) || !std::isfinite(speed)) return error{.code = errc::usage, .detail = "the speed must be above 0"};
+  model::schedule s;
+  s.kind = model::arrival::recorded;
+  s.max_in_flight = o.max_in_flight;
+  s.max_requests = o.requests;
+  s.max_duration = o.duration;
+  workload_item item;
+  nanoseconds first{}, last{};
+  while (!(o.requests && s.due.size() == *o.requests)) {
+    const auto more = load.next(item);
+    if (!more) return more.error();
+    if (!*more) break;
+    if (!item.arrived)
+      return error{.code = errc::usage, .detail = "request " + std::to_string(item.row + 1) + " has no \"timestamp\" in milliseconds", .source = load.description(),
+                   .hint = "recorded arrivals need one in each row"};
+    if (s.due.empty()) first = *item.arrived;
+    last = (std::max)(last, nanoseconds{static_cast<std::int64_t>(static_cast<double>((*item.arrived - first).ns) / speed)});
+    if (o.duration && last >= *o.duration) break;
+    if (s.due.size() == detail::max_planned) return error{.code = errc::usage, .detail = "the trace holds more than 100 million requests"};
+    s.due.push_back(last);
+  }
+  if (last.ns > 0) s.per_second = static_cast<double>(s.due.size()) / last.s();
+  return s;
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::replay

@@ -87,6 +87,7 @@ inline void clear(workload_item& item) {
   item.given_id.clear();
   item.prompt_text.clear();
   item.prompt_tokens_planned.reset();
+  item.arrived.reset();
   item.prompt_bytes = 0;
   item.chat = false;
 }
@@ -109,7 +110,7 @@ HOTPATH_FN result<workload> workload::open(std::string_view what, workload_optio
 }
 
 HOTPATH_FN std::string_view workload::prompt_lengths() const {
-  if (!synthetic_) return "as given";
+  if (!synthetic_ && !trace_rows_) return "as given";
   return options_.prompt_ids ? "token ids" : "words (approximate)";
 }
 
@@ -186,8 +187,9 @@ HOTPATH_FN result<bool> workload::next_line(workload_item& out) {
 }
 
 HOTPATH_FN result<bool> workload::parse(std::string_view line, workload_item& out, mark& where) {
-  std::string_view prompt_raw, messages_raw, conversations, limit, id, hint;
+  std::string_view prompt_raw, messages_raw, conversations, limit, id, hint, timestamp;
   std::string_view limit_name;
+  trace_row row;
   detail::clear(out);  // of the line before too, which may have been bad half-way
   out.max_tokens = options_.default_max_tokens;
   reader_.reset(line);
@@ -203,9 +205,16 @@ HOTPATH_FN result<bool> workload::parse(std::string_view line, workload_item& ou
       reader_.raw(limit);
     } else if (key == "id" || key == "request_id" || key == "custom_id") {
       reader_.raw(id);
+    } else if (key == "input_length" || key == "output_length") {
+      std::int64_t n = -1;
+      if (!reader_.integer(n) || n < 0) n = -1;
+      (key == "input_length" ? row.input : row.output) = n;
+    } else if (key == "hash_ids") {
+      reader_.raw(row.hash_ids);
+    } else if (key == "timestamp") {
+      reader_.raw(timestamp);
     } else if (key != "stream" && key != "stream_options") {
       if (key == "body") hint = "; its request seems to be inside \"body\": jq -c '.body'";
-      if (key == "hash_ids" || key == "input_length") hint = "; it is a row of an arrival trace (input_length), which holds no text";
       std::string_view raw;
       if (!options_.forward_unknown || !reader_.raw(raw)) return;
       out.extra_json += ',';
@@ -228,6 +237,12 @@ HOTPATH_FN result<bool> workload::parse(std::string_view line, workload_item& ou
     else if (in.peek() == json::kind::number && text::to_number(id, n)) out.given_id = id;
     else return detail::bad_line(line, id, "the id is " + detail::shown(id) + ", want a string or a whole number");
   }
+  if (!timestamp.empty() && timestamp != "null") {
+    json::reader in{timestamp};
+    double ms = 0;
+    if (!in.number(ms) || !(ms >= 0) || ms > 1e15) return detail::bad_line(line, timestamp, "timestamp is " + detail::shown(timestamp) + ", want milliseconds");
+    out.arrived = nanoseconds::from_s(ms / 1e3);
+  }
   if (!prompt_raw.empty() && !messages_raw.empty()) return detail::bad_line(line, messages_raw, "both \"prompt\" and \"messages\"");
   result<bool> empty = false;
   if (!prompt_raw.empty()) {
@@ -248,6 +263,10 @@ HOTPATH_FN result<bool> workload::parse(std::string_view line, workload_item& ou
     });
     if (first.empty()) return detail::bad_line(line, conversations, "\"conversations\" has no text from \"human\" or \"user\"");
     empty = prompt(line, first, out, where);
+  } else if (row.input) {
+    if (auto made = make_trace_prompt(line, row, out); !made) return made.error();
+    where.own = true;
+    trace_rows_ = true;
   } else {
     return detail::bad_line(line, {}, "neither \"prompt\" nor \"messages\"" + std::string(hint));
   }
@@ -343,6 +362,7 @@ HOTPATH_FN result<bool> workload::messages(std::string_view line, std::string_vi
 }
 
 HOTPATH_FN void workload::put_mark(workload_item& out, const mark& where) {
+  if (where.own) return;
   if (!where.there) {
     ++unmarked_;
     return;
@@ -444,28 +464,77 @@ HOTPATH_FN void workload::make_synthetic(workload_item& out) const {
   out.max_tokens = static_cast<std::int64_t>((std::min<std::uint64_t>)(length(output_), static_cast<std::uint64_t>(detail::max_tokens_limit)));
   out.prompt_tokens_planned = static_cast<std::int64_t>(input);
   if (options_.reuse_prompts) random = stats::xoshiro256{options_.seed};
-  if (options_.prompt_ids) {
-    out.prompt_json.reserve(static_cast<std::size_t>(input) * 4 + 1);
-    char separator = '[';
-    for (std::uint64_t i = 0; i < input; ++i, separator = ',') {
-      const auto id = static_cast<unsigned>(detail::first_id + random.below(detail::id_count));
-      const char text[] = {separator, static_cast<char>('0' + id / 100), static_cast<char>('0' + id / 10 % 10), static_cast<char>('0' + id % 10)};
-      out.prompt_json.append(text, sizeof text);
-    }
-    out.prompt_json += ']';
-    return;
-  }
-  out.chat = options_.chat.value_or(false);
-  out.prompt_json = out.chat ? R"([{"role":"user","content":")" : "\"";
-  const std::size_t begin = out.prompt_json.size();
-  for (std::uint64_t i = 0; i < input; ++i) {
-    if (i != 0) out.prompt_json += ' ';
-    out.prompt_json += detail::words[random.below(detail::word_count)];
-  }
-  out.prompt_bytes = out.prompt_json.size() - begin;
-  if (options_.keep_text) out.prompt_text = out.prompt_json.substr(begin);
-  out.prompt_json += out.chat ? "\"}]" : "\"";
+  begin_prompt(out, input);
+  add_to_prompt(out, random, input);
+  end_prompt(out);
 }
+
+// ---- rows of arrival traces
+
+// Lengths and prefix blocks of the row, scaled. Blocks have 512 tokens in Mooncake's traces and 16 in Bailian's; the row tells
+// which: n ids cover its length. Equal ids at equal places are equal text, whatever the row.
+HOTPATH_FN result<void> workload::make_trace_prompt(std::string_view line, const trace_row& row, workload_item& out) const {
+  if (*row.input < 0 || *row.input > detail::max_tokens_limit || row.output.value_or(0) < 0 || row.output.value_or(0) > detail::max_tokens_limit)
+    return detail::bad_line(line, {}, "input_length and output_length want whole numbers up to " + std::to_string(detail::max_tokens_limit));
+  std::size_t ids = 0;
+  bool good = true;
+  std::int64_t id = 0;
+  if (!row.hash_ids.empty()) {
+    json::reader in{row.hash_ids};
+    good = in.array([&] { good = in.integer(id) && good, ++ids; }) && good;
+  }
+  if (!good) return detail::bad_line(line, row.hash_ids, "hash_ids is " + detail::shown(row.hash_ids) + ", want an array of whole numbers");
+  const auto scaled = [&](double tokens) { return static_cast<std::uint64_t>(tokens * options_.input_scale + 0.5); };
+  const auto length = static_cast<std::uint64_t>(*row.input);
+  const std::uint64_t wanted = (std::max<std::uint64_t>)(1, scaled(static_cast<double>(length)));
+  std::uint64_t block = ids == 0 ? length : (length + ids - 1) / ids;
+  for (const std::uint64_t usual : {std::uint64_t{512}, std::uint64_t{16}})
+    if (ids != 0 && (length + usual - 1) / usual == ids) block = usual;
+
+  if (row.output)
+    out.max_tokens = (std::max<std::int64_t>)(1, static_cast<std::int64_t>(static_cast<double>(*row.output) * options_.output_scale + 0.5));
+  out.prompt_tokens_planned = static_cast<std::int64_t>(wanted);
+  begin_prompt(out, wanted);
+  const std::uint64_t pass_seed = stats::splitmix64(options_.seed).next() + (options_.reuse_prompts ? 0 : pass_);
+  std::uint64_t made = 0, k = 0;
+  const auto add = [&](std::uint64_t of, std::uint64_t until) {
+    stats::xoshiro256 random{stats::splitmix64(pass_seed ^ stats::splitmix64(of).next()).next()};
+    until = (std::min)(until, wanted);
+    if (until > made) add_to_prompt(out, random, until - made), made = until;
+  };
+  json::reader in{row.hash_ids.empty() ? std::string_view("[]") : row.hash_ids};
+  in.array([&] { in.integer(id), add(static_cast<std::uint64_t>(id), scaled(static_cast<double>(++k * block))); });
+  add(detail::hash_id(std::to_string(row_)), wanted);  // what no id covers is this row's own
+  end_prompt(out);
+  return {};
+}
+
+HOTPATH_FN void workload::begin_prompt(workload_item& out, std::uint64_t tokens) const {
+  out.chat = options_.chat.value_or(false) && !options_.prompt_ids;
+  if (options_.prompt_ids) out.prompt_json.reserve(static_cast<std::size_t>(tokens) * 4 + 1);
+  out.prompt_json = options_.prompt_ids ? "[" : out.chat ? R"([{"role":"user","content":")" : "\"";
+}
+
+HOTPATH_FN void workload::add_to_prompt(workload_item& out, stats::xoshiro256& random, std::uint64_t tokens) const {
+  std::string& json = out.prompt_json;
+  const std::size_t before = json.size();
+  bool first = json.back() == '[' || json.back() == '"';
+  for (std::uint64_t i = 0; i < tokens; ++i, first = false) {
+    if (options_.prompt_ids) {
+      const auto id = static_cast<unsigned>(detail::first_id + random.below(detail::id_count));
+      const char text[] = {',', static_cast<char>('0' + id / 100), static_cast<char>('0' + id / 10 % 10), static_cast<char>('0' + id % 10)};
+      json.append(text + (first ? 1 : 0), sizeof text - (first ? 1 : 0));
+    } else {
+      if (!first) json += ' ';
+      json += detail::words[random.below(detail::word_count)];
+    }
+  }
+  if (options_.prompt_ids) return;
+  out.prompt_bytes += json.size() - before;
+  if (options_.keep_text) out.prompt_text.append(json, before);
+}
+
+HOTPATH_FN void workload::end_prompt(workload_item& out) const { out.prompt_json += options_.prompt_ids ? "]" : out.chat ? "\"}]" : "\""; }
 
 // ---- what `traffic` prints and writes
 

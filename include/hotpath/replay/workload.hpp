@@ -13,7 +13,10 @@
 //   A line is an object: "prompt" (a string, an array of token ids, an array with one of either) or "messages" (chat), optional
 //   "max_tokens" (also max_completion_tokens, output_tokens; default 256) and "id" (also request_id, custom_id). Other members
 //   go into the request as they are, but "stream" and "stream_options", which belong to the client. A ShareGPT line
-//   ("conversations") gives its first human turn as prompt. Blank lines and lines that begin with '#' are skipped.
+//   ("conversations") gives its first human turn as prompt. A row of an arrival trace ("input_length", "output_length", "hash_ids",
+//   as Mooncake and Bailian publish them) gives a made-up prompt of that length, in which equal hash ids are equal parts: rows that
+//   share a prefix in the trace share it here. "timestamp" (ms) is when the row arrived: replay::recorded makes a schedule of it.
+//   Blank lines and lines that begin with '#' are skipped.
 //   A line that is no request is counted in lost() and told in problems(), or with `strict` ends the reading.
 //   From the second pass on each prompt begins with a unique mark (16 hex digits, or 7 token ids in place of its first), so that
 //   a prefix cache that has seen it does not answer from its first block on (fewer than 7 ids can repeat); `reuse_prompts`: unchanged.
@@ -29,8 +32,10 @@
 #include <string_view>
 #include <vector>
 #include <hotpath/core/json.hpp>
+#include <hotpath/core/random.hpp>
 #include <hotpath/core/result.hpp>
 #include <hotpath/core/sketch.hpp>
+#include <hotpath/core/time.hpp>
 #include <hotpath/model/loss.hpp>
 #include <hotpath/replay/detail/line_reader.hpp>
 
@@ -38,7 +43,8 @@ namespace hotpath::inline HOTPATH_ABI::replay {
 
 struct workload_options {
   std::uint64_t seed = 0;           // of synthetic prompts (unless the description has one) and of the marks of later passes
-  bool prompt_ids = false;          // synthetic: exactly N random token ids instead of about N words
+  bool prompt_ids = false;          // synthetic and trace rows: exactly N random token ids instead of about N words
+  double input_scale = 1, output_scale = 1;  // trace rows: their lengths times this, at least 1 token; for a server of another size
   bool reuse_prompts = false;       // synthetic: the same prompt per length; files: no marks in later passes
   std::optional<bool> chat = {};    // true: every prompt as a chat message; false: messages are malformed; none: as given
   bool forward_unknown = true;      // other members of a line go into the request
@@ -56,6 +62,7 @@ struct workload_item {
   std::string prompt_json;          // one JSON value
   std::string extra_json;           // members to add, each with a comma before it: ,"temperature":0.2
   std::optional<std::int64_t> max_tokens;
+  std::optional<nanoseconds> arrived;  // "timestamp", of the trace's own clock
   std::string given_id;             // as in the file, decoded: any text, possibly not unique; empty: none
   std::optional<std::int64_t> prompt_tokens_planned;  // token ids: exact; words: approximate; text: unknown
   std::uint64_t prompt_bytes = 0;   // of the text, UTF-8; 0 for token ids
@@ -93,10 +100,19 @@ class workload {
   struct mark {
     std::size_t at = 0, size = 0, ids = 0;
     bool there = false;
+    bool own = false;               // this pass's prompts are its own without one
+  };
+  struct trace_row {
+    std::optional<std::int64_t> input, output;
+    std::string_view hash_ids;
   };
 
   static result<workload> open_synthetic(std::string_view what, workload_options options);
   void make_synthetic(workload_item& out) const;
+  result<void> make_trace_prompt(std::string_view line, const trace_row& row, workload_item& out) const;
+  void begin_prompt(workload_item& out, std::uint64_t tokens) const;
+  void add_to_prompt(workload_item& out, stats::xoshiro256& random, std::uint64_t tokens) const;
+  void end_prompt(workload_item& out) const;
   result<bool> next_line(workload_item& out);
   result<bool> parse(std::string_view line, workload_item& out, mark& where);
   result<bool> prompt(std::string_view line, std::string_view raw, workload_item& out, mark& where) const;
@@ -107,7 +123,7 @@ class workload {
 
   workload_options options_;
   std::string description_;
-  bool synthetic_ = false;
+  bool synthetic_ = false, trace_rows_ = false;
   spread spread_ = spread::constant;
   std::uint64_t input_ = 512, output_ = 128;
   detail::line_reader lines_;
