@@ -93,7 +93,7 @@ result<void> write(const traffic_flags& flags, const replay::workload_options& o
   if (!load) return load.error();
   output_file file{*flags.write};
   if (auto opened = file.open(); !opened) return opened.error();
-  const auto written = replay::write_jsonl(*load, [&](std::string_view line) { file.write(line); }, limit);
+  const auto written = replay::write_jsonl(*load, [&](std::string_view line) { return file.write(line); }, limit);
   if (!written) return written.error();
   if (auto closed = file.close(); !closed) return closed.error();
   say("wrote " + words::count(*written, "request") + " to " + (*flags.write == "-" ? "stdout" : *flags.write));

@@ -886,13 +886,13 @@ TEST_CASE("replay: what is written as JSON lines reads back as the same requests
   std::string text;
   auto source = workload::open("synthetic:input=30,output=20,requests=40,dist=lognormal,seed=5", {.prompt_ids = true});
   REQUIRE(source);
-  const auto written = replay::write_jsonl(*source, [&](std::string_view line) { text += line; });
+  const auto written = replay::write_jsonl(*source, [&](std::string_view line) { return text += line, true; });
   REQUIRE(written);
   CHECK(*written == 40);
   std::string more = R"({"messages":[{"role":"user","content":"m"}],"max_tokens":3,"top_k":5,"id":"a\n\"b"})" "\n" R"({"prompt":"\u0000"})" "\n";
   auto second = workload::open(f.file(more, "more.jsonl"));
   REQUIRE(second);
-  REQUIRE(replay::write_jsonl(*second, [&](std::string_view line) { text += line; }));
+  REQUIRE(replay::write_jsonl(*second, [&](std::string_view line) { return text += line, true; }));
   auto back = workload::open(f.file(text));
   REQUIRE(back);
   const pass p = read(*back);
@@ -911,12 +911,14 @@ TEST_CASE("replay: what is written as JSON lines reads back as the same requests
 
   auto endless = workload::open("synthetic:");
   REQUIRE(endless);
-  auto refused = replay::write_jsonl(*endless, [](std::string_view) {});
+  auto refused = replay::write_jsonl(*endless, [](std::string_view) { return true; });
   REQUIRE_FALSE(refused);
   CHECK(refused.error().message().find("requests=N") != std::string::npos);
   std::uint64_t lines = 0;
-  CHECK(*replay::write_jsonl(*endless, [&](std::string_view) { ++lines; }, 7) == 7);
+  CHECK(*replay::write_jsonl(*endless, [&](std::string_view) { return ++lines, true; }, 7) == 7);
   CHECK(lines == 7);
+  CHECK(*replay::write_jsonl(*endless, [&](std::string_view) { return ++lines < 10; }, 7) == 2);  // a reader that went away
+  CHECK(lines == 10);
 }
 
 TEST_CASE("replay: the summary of a workload counts what it holds and what it lost") {

@@ -141,7 +141,8 @@ class workload {
 // Appends one line that reads back as the same item (without its place in the stream and the prompt's text).
 void append_jsonl(std::string& out, const workload_item& item);
 
-// Calls sink(std::string_view line) for the rest of this pass, at most `limit` items (0: no limit). Returns their number.
+// Calls bool sink(std::string_view line) for the rest of this pass, at most `limit` items (0: no limit), until it says false.
+// Returns the number of lines it took.
 // Errors: as next(); usage if the workload is endless and there is no limit.
 template <class F>
 result<std::uint64_t> write_jsonl(workload& from, F&& sink, std::uint64_t limit = 0);
@@ -184,7 +185,7 @@ result<std::uint64_t> write_jsonl(workload& from, F&& sink, std::uint64_t limit)
     if (!*more) break;
     line.clear();
     append_jsonl(line, item);
-    sink(std::string_view(line));
+    if (!sink(std::string_view(line))) break;
   }
   return n;
 }
