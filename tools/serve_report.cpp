@@ -3,6 +3,7 @@
 #include "serve_report.hpp"
 
 #include <hotpath/report/json.hpp>
+#include <hotpath/report/markdown.hpp>
 #include <hotpath/run/store_sqlite.hpp>
 #include <hotpath/serve.hpp>
 
@@ -24,7 +25,8 @@ exit_code print_report(const std::string& path, const std::string& format, const
   const serve::report r = all.finish(info);
 
   const terminal t = terminal_of(1);
-  print(format == "json" ? report::json(r) : report::text(r, {.width = t.width, .color = t.color, .ascii = t.ascii, .judge = judge}));
+  print(format == "json" ? report::json(r) : format == "md" ? report::markdown(r, judge)
+        : report::text(r, {.width = t.width, .color = t.color, .ascii = t.ascii, .judge = judge}));
   const report::verdict v = report::judge(r, judge);
   if (format == "json")
     for (const std::string& why : v.reasons) say(why);
@@ -32,7 +34,7 @@ exit_code print_report(const std::string& path, const std::string& format, const
 }
 
 exit_code serve_report(const serve_report_flags& flags) {
-  const auto format = format_of(flags.out, {"text", "json"});
+  const auto format = format_of(flags.out, {"text", "json", "md"});
   if (!format) return fail(format.error(), exit_code::usage);
   const auto gate = read_gate(flags.gate);
   if (!gate) return fail(gate.error(), exit_code::usage);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// hotpath/report.hpp - what people and programs read: verdict and exit code, text for a terminal, JSON.
+// hotpath/report.hpp - what people and programs read: verdict and exit code, text for a terminal, Markdown, JSON.
 #pragma once
 #include <hotpath/report/json.hpp>
+#include <hotpath/report/markdown.hpp>
 #include <hotpath/report/text.hpp>
 #include <hotpath/report/verdict.hpp>
 #include <hotpath/report/words.hpp>

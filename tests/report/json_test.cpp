@@ -30,7 +30,7 @@ std::string schema_errors(const std::vector<std::string>& texts, bool closed = t
 
 std::vector<std::string> all() {
   return {report::json(samples::good()), report::json(samples::bad()), report::json(samples::tiny()), report::json(samples::empty()),
-          report::json(samples::good(), 0)};
+          report::json(samples::good(), 0), report::json(samples::served())};
 }
 
 }  // namespace
@@ -88,6 +88,36 @@ TEST_CASE("report: JSON holds what the report holds") {
   CHECK(b["loss"]["dropped"] == 5);
   CHECK(b["verdict"]["word"] == "partial");
   CHECK(b["checks"][1]["ok"] == false);
+}
+
+TEST_CASE("report: JSON has the engine's side: buckets as [lo, hi], gauges, counters, and a reason for each that is not told") {
+  const document j = document::parse(report::json(samples::served())), s = j["server"];
+  CHECK(s["engine"] == "vllm");
+  CHECK(s["version"] == "0.33.0");
+  CHECK(s["queue_ms"]["n"] == 716);
+  CHECK(s["queue_ms"]["mean"] == 12.1);
+  CHECK(s["queue_ms"]["p50"] == document::array({0, 300}));
+  CHECK(s["queue_ms"]["p99"] == document::array({300, 500}));
+  CHECK(s["e2e_ms"]["p99"] == document::array({2'560'000, nullptr}));
+  CHECK(j["missing"]["server.e2e_ms.p99[1]"] == "above the last bucket's edge");
+  CHECK(j["missing"]["server.e2e_ms.mean"] == "the sum is not a number");
+  CHECK(s["tpot_ms"].is_null());
+  CHECK(s["kv_usage_pct"] == document{{"mean", 43.1}, {"max", 99.78}, {"n", 62}});
+  CHECK(s["prefix_hit_rate"].get<double>() == doctest::Approx(0.139665).epsilon(1e-5));
+  CHECK(s["preemptions"] == 3);
+  CHECK(s["prompt_tokens"] == 366'592);
+  CHECK(s["generation_tokens"] == 91'136);
+  CHECK(s["engines"].size() == 2);
+  CHECK(s["engines"][1]["source"] == "model_name=Qwen/Qwen3-8B, engine=1");
+  CHECK(j["missing"]["server.engines[1].ttft_ms"] == "not told");
+  CHECK(s["over_time"]["waiting"].size() == 61);
+  CHECK(s["over_time"]["kv_usage"][20].is_null());
+  const document none = document::parse(report::json(samples::good()));
+  CHECK(none["server"].is_null());
+  CHECK(none["missing"]["server"] == "its metrics were not read");
+  auto r = samples::served();
+  r.server.missing = "no scrape succeeded: HTTP 404";
+  CHECK(document::parse(report::json(r))["missing"]["server"] == "no scrape succeeded: HTTP 404");
 }
 
 TEST_CASE("report: F-OUT-10 NaN and infinities are null with a reason") {

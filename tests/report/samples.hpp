@@ -62,6 +62,46 @@ inline serve::report good() {
   return r;
 }
 
+// The good run with the engine's side: two ranks, buckets at both ends, one histogram without a usable sum, a queue and preemptions.
+inline serve::report served() {
+  serve::report r = good();
+  r.run.engine_version = "0.33.0";
+  auto& s = r.server;
+  s.engine = "vllm", s.scrapes = 64, s.failed = 1, s.skipped = 2, s.begin = 3_ms, s.end = 61'020_ms, s.bracketed = true;
+  const auto bucketed = [](double n, double mean, std::array<std::optional<serve::bounds>, 4> q) {
+    serve::bucketed b;
+    b.n = n, b.mean = mean, b.quantile = q;
+    return b;
+  };
+  using o = std::optional<double>;
+  auto& a = s.all;
+  a.queue = bucketed(716, 12.1, {serve::bounds{0, 300}, serve::bounds{0, 300}, serve::bounds{0, 300}, serve::bounds{300.00000000000006, 500}});
+  a.prefill = bucketed(716, 21.4, {serve::bounds{0, o{300}}, serve::bounds{0, o{300}}, serve::bounds{0, o{300}}, serve::bounds{0, o{300}}});
+  a.decode = bucketed(716, 1271, {serve::bounds{1000, o{1500}}, serve::bounds{1000, o{1500}}, serve::bounds{1500, o{2000}}, serve::bounds{1500, o{2000}}});
+  a.ttft = bucketed(716, 41.25, {serve::bounds{40, o{60}}, serve::bounds{40, o{60}}, serve::bounds{60, o{80}}, serve::bounds{80, o{100}}});
+  a.itl = bucketed(90'420, 9.91, {serve::bounds{0, o{10}}, serve::bounds{10, o{25}}, serve::bounds{10, o{25}}, serve::bounds{25, o{50}}});
+  a.tpot.missing = "not told";
+  a.e2e = bucketed(716, 1310, {serve::bounds{1000, o{1500}}, serve::bounds{1000, o{1500}}, serve::bounds{1500, o{2000}}, serve::bounds{2'560'000, std::nullopt}});
+  a.e2e.mean.reset(), a.e2e.missing = "the sum is not a number";
+  a.kv_usage = {0.431, 0.9978, 62}, a.running = {14.2, 16, 62}, a.waiting = {1.31, 7, 62};
+  a.preemptions = 3, a.prompt_tokens = 366'592, a.cached_prompt_tokens = 51'200, a.generation_tokens = 91'136, a.prefix_queries = 366'592, a.prefix_hits = 51'200;
+  a.requests_finished = 716, a.prefix_hit_rate = 51'200.0 / 366'592, a.tokens_per_step = 121.5, a.kv_capacity_tokens = 65'536;
+  for (const char* source : {"model_name=Qwen/Qwen3-8B, engine=0", "model_name=Qwen/Qwen3-8B, engine=1"}) {
+    serve::engine_figures e = a;
+    e.source = source, e.running.mean = 7.1, e.waiting.mean = 0.655, e.preemptions = 1.5, e.generation_tokens = 45'568;
+    s.engines.push_back(e);
+  }
+  s.engines[1].ttft = {}, s.engines[1].ttft.missing = "not told", s.engines[1].kv_usage = {}, s.engines[1].prefix_hit_rate.reset(), s.engines[1].preemptions = 3;
+  s.problems = {"itl: buckets of two engines differ"};
+  s.over_time.step = 1_s;
+  for (int k = 0; k < 61; ++k) {
+    s.over_time.running.push_back(k < 2 ? k * 8 : 16);
+    s.over_time.waiting.push_back(k % 9);
+    s.over_time.kv_usage.push_back(k == 20 ? std::nan("") : 0.99 * k / 60);
+  }
+  return r;
+}
+
 // Failures, loss, a limited client, an open loop with a cap, an early end, a violated check, and names that attack a terminal.
 inline serve::report bad() {
   serve::report r = good();

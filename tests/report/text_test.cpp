@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
-#include <cstdlib>
-#include <fstream>
 #include <hotpath/report/text.hpp>
 #include <hotpath/report/words.hpp>
 #include <sstream>
-#include <support/data.hpp>
+#include "golden.hpp"
 #include "samples.hpp"
 
 using namespace hotpath;
@@ -26,17 +24,6 @@ std::size_t columns(const std::string& line) {
   std::size_t n = 0;
   for (const char c : line) n += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   return n;
-}
-
-// tests/golden/NAME.txt holds exactly this text. HOTPATH_UPDATE_GOLDEN=1 writes it instead.
-void check_golden(const std::string& name, const std::string& text) {
-  const std::string path = std::string(hotpath_test::source_dir()) + "/tests/golden/" + name + ".txt";
-  if (std::getenv("HOTPATH_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << text;
-  std::ifstream in(path);
-  REQUIRE_MESSAGE(in.good(), path);
-  const std::string want((std::istreambuf_iterator<char>(in)), {});
-  INFO("if the change is meant, run this test with HOTPATH_UPDATE_GOLDEN=1 and look at the difference");
-  CHECK(text == want);
 }
 
 }  // namespace
@@ -76,17 +63,20 @@ TEST_CASE("report: numbers have 3, 2, 1 decimals below 1, below 10, above") {
 }
 
 TEST_CASE("report: text is as in the golden files") {
-  check_golden("serve_report.good.80", report::text(samples::good()));
-  check_golden("serve_report.good.132", report::text(samples::good(), {.width = 200}));
-  check_golden("serve_report.bad.80", report::text(samples::bad()));
-  check_golden("serve_report.bad.ascii.100", report::text(samples::bad(), {.width = 100, .ascii = true}));
-  check_golden("serve_report.tiny.80", report::text(samples::tiny()));
-  check_golden("serve_report.empty.80", report::text(samples::empty()));
-  check_golden("serve_report.gate.80", report::text(samples::good(), {.judge = {.gate = 0.9981}}));
+  check_golden("serve_report.good.80.txt", report::text(samples::good()));
+  check_golden("serve_report.good.132.txt", report::text(samples::good(), {.width = 200}));
+  check_golden("serve_report.bad.80.txt", report::text(samples::bad()));
+  check_golden("serve_report.bad.ascii.100.txt", report::text(samples::bad(), {.width = 100, .ascii = true}));
+  check_golden("serve_report.tiny.80.txt", report::text(samples::tiny()));
+  check_golden("serve_report.empty.80.txt", report::text(samples::empty()));
+  check_golden("serve_report.gate.80.txt", report::text(samples::good(), {.judge = {.gate = 0.9981}}));
+  check_golden("serve_report.served.80.txt", report::text(samples::served()));
+  check_golden("serve_report.served.200.txt", report::text(samples::served(), {.width = 200}));
+  check_golden("serve_report.served.ascii.80.txt", report::text(samples::served(), {.ascii = true}));
 }
 
 TEST_CASE("report: no line of the text is wider than the page, none ends in a space") {
-  for (const auto& r : {samples::good(), samples::bad(), samples::tiny(), samples::empty()})
+  for (const auto& r : {samples::good(), samples::bad(), samples::tiny(), samples::empty(), samples::served()})
     for (const bool ascii : {false, true})
       for (const std::size_t width : {60u, 68u, 69u, 79u, 80u, 99u, 128u, 129u, 130u, 132u, 200u})
         for (const std::string& line : lines(report::text(r, {.width = width, .ascii = ascii}))) {
@@ -150,7 +140,7 @@ TEST_CASE("report: F-OUT-04 control bytes and escapes in data do not reach the t
 }
 
 TEST_CASE("report: colour changes nothing but colour") {
-  for (const auto& r : {samples::good(), samples::bad(), samples::tiny(), samples::empty()}) {
+  for (const auto& r : {samples::good(), samples::bad(), samples::tiny(), samples::empty(), samples::served()}) {
     std::string t = report::text(r, {.color = true});
     CHECK(has(t, "\x1b["));
     for (std::size_t i; (i = t.find("\x1b[")) != std::string::npos;) t.erase(i, t.find('m', i) + 1 - i);

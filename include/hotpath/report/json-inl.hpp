@@ -29,6 +29,7 @@ class serve_json {
     group("concurrency", [&] { concurrency(); });
     group("stalls", [&] { stalls(); });
     group("client", [&] { client(); });
+    server();
     over_time();
     list("findings", r_.findings);
     checks();
@@ -147,6 +148,7 @@ class serve_json {
       figure(name, v.empty() ? std::optional<std::string>{} : std::optional<std::string>{v}, why);
     };
     known("engine", i.engine, "the server did not say");
+    if (!i.engine_version.empty()) w_.member("engine_version", i.engine_version);
     w_.member("workload", i.workload);
     known("prompt_lengths", i.prompt_lengths, "not stored");
     figure("workload_rows", i.workload_rows == 0 ? std::optional<std::uint64_t>{} : i.workload_rows, "endless, or not known");
@@ -314,6 +316,111 @@ class serve_json {
     w_.member("open_descriptors_max", c.open_descriptors_max), w_.member("late", c.late), w_.member("suspended_ms", c.suspended.ms());
   }
 
+  // ---- the engine's own figures
+
+  void bucketed(std::string_view name, const serve::bucketed& b) {
+    if (!(b.n > 0)) {
+      w_.key(name), w_.null();
+      missing(at_ + std::string(name), b.missing.empty() ? "not told" : b.missing);
+      return;
+    }
+    const std::string at = at_ + std::string(name) + ".";
+    on_one_line(name, [&](json::writer& line) {
+      line.object_begin();
+      line.member("n", tidy(b.n));
+      line.key("mean");
+      if (b.mean && __builtin_isfinite(*b.mean)) line.value(tidy(*b.mean));
+      else line.null(), missing(at + "mean", b.missing.empty() ? "the engine's sum is not usable" : b.missing);
+      for (std::size_t i = 0; i < b.quantile.size(); ++i)
+        interval(line, serve::quantile_names[i], b.quantile[i], at + std::string(serve::quantile_names[i]), "above the last bucket's edge",
+                 b.missing.empty() ? "the engine's buckets are not usable" : b.missing);
+      if (b.reset) line.member("reset", true);
+      line.object_end();
+    });
+  }
+
+  void gauge(std::string_view name, const serve::engine_figures::gauge& g, double scale = 1) {
+    if (g.n == 0) {
+      w_.key(name), w_.null();
+      missing(at_ + std::string(name), "not told");
+      return;
+    }
+    const std::string at = at_ + std::string(name) + ".";
+    on_one_line(name, [&](json::writer& line) {
+      line.object_begin();
+      for (const auto& [key, v] : {std::pair<std::string_view, double>{"mean", g.mean}, {"max", g.max}}) {
+        line.member(key, tidy(v * scale));
+        if (!__builtin_isfinite(v)) missing(at + std::string(key), "not a finite number");
+      }
+      line.member("n", g.n);
+      line.object_end();
+    });
+  }
+
+  void engine(const serve::engine_figures& e) {
+    bucketed("queue_ms", e.queue), bucketed("prefill_ms", e.prefill), bucketed("decode_ms", e.decode), bucketed("ttft_ms", e.ttft);
+    bucketed("itl_ms", e.itl), bucketed("tpot_ms", e.tpot), bucketed("e2e_ms", e.e2e);
+    gauge("kv_usage_pct", e.kv_usage, 100), gauge("running", e.running), gauge("waiting", e.waiting);
+    figure("prefix_hit_rate", e.prefix_hit_rate, e.prefix_queries && *e.prefix_queries == 0 ? "no query within the interval" : "not told");
+    const std::pair<std::string_view, const std::optional<double>*> counters[] = {
+        {"prefix_hits", &e.prefix_hits}, {"prefix_queries", &e.prefix_queries}, {"preemptions", &e.preemptions}, {"prompt_tokens", &e.prompt_tokens},
+        {"cached_prompt_tokens", &e.cached_prompt_tokens}, {"generation_tokens", &e.generation_tokens}, {"requests_finished", &e.requests_finished},
+        {"tokens_per_step", &e.tokens_per_step}, {"spec_acceptance", &e.spec_acceptance}, {"kv_capacity_tokens", &e.kv_capacity_tokens}};
+    for (const auto& [name, v] : counters) figure(name, *v, "not told");
+    w_.member("reset", e.reset);
+  }
+
+  void server() {
+    const serve::server_section& s = r_.server;
+    w_.key("server");
+    if (!s.missing.empty() || s.scrapes <= s.failed) {
+      w_.null(), missing("server", s.missing.empty() ? "its metrics were not read" : s.missing);
+      return;
+    }
+    w_.object_begin();
+    at_ = "server.";
+    const auto text = [&](std::string_view name, const std::string& v, std::string_view why) {
+      figure(name, v.empty() ? std::optional<std::string>{} : std::optional<std::string>{v}, why);
+    };
+    text("engine", s.engine, "its metrics do not tell"), text("version", r_.run.engine_version, "the server did not say");
+    w_.member("scrapes", s.scrapes), w_.member("failed", s.failed), w_.member("skipped", s.skipped);
+    figure("begin_s", s.begin.s()), figure("end_s", s.end.s());
+    w_.member("bracketed", s.bracketed);
+    engine(s.all);
+    w_.key("engines");
+    w_.array_begin();
+    for (std::size_t i = 0; i < s.engines.size(); ++i) {
+      at_ = "server.engines[" + std::to_string(i) + "].";
+      w_.object_begin(), w_.member("source", s.engines[i].source), engine(s.engines[i]), w_.object_end();
+    }
+    w_.array_end();
+    at_ = "server.";
+    list("problems", s.problems);
+    const auto& o = s.over_time;
+    w_.key("over_time");
+    if (o.running.empty() && o.waiting.empty() && o.kv_usage.empty()) {
+      w_.null(), missing("server.over_time", "too few scrapes for steps over time");
+    } else {
+      w_.object_begin(), at_ = "server.over_time.";
+      figure("begin_s", o.begin.s()), figure("step_s", o.step.s());
+      constexpr std::string_view why = "no scrape within this step told";
+      steps("running", o.running, why), steps("waiting", o.waiting, why), steps("kv_usage", o.kv_usage, why);
+      w_.object_end();
+    }
+    at_.clear();
+    w_.object_end();
+  }
+
+  void steps(std::string_view name, const std::vector<double>& v, std::string_view why) {
+    bool gaps = false;
+    on_one_line(name, [&](json::writer& line) {
+      line.array_begin();
+      for (const double x : v) line.value(__builtin_nearbyint(x * 1e3) / 1e3), gaps = gaps || !__builtin_isfinite(x);
+      line.array_end();
+    });
+    if (gaps) missing(at_ + std::string(name) + "[*]", why);
+  }
+
   void over_time() {
     const serve::series& s = r_.over_time;
     w_.key("over_time");
@@ -322,18 +429,11 @@ class serve_json {
       return;
     }
     w_.object_begin();
+    at_ = "over_time.";
     figure("begin_s", s.begin.s()), figure("step_s", s.step.s());
-    const auto steps = [&](std::string_view name, const std::vector<double>& v, std::string_view why) {
-      bool gaps = false;
-      on_one_line(name, [&](json::writer& line) {
-        line.array_begin();
-        for (const double x : v) line.value(__builtin_nearbyint(x * 1e3) / 1e3), gaps = gaps || !__builtin_isfinite(x);
-        line.array_end();
-      });
-      if (gaps) missing("over_time." + std::string(name) + "[*]", why);
-    };
     steps("in_flight", s.in_flight, "not a finite number"), steps("output_tokens_per_s", s.output_tokens_per_s, "not a finite number");
     steps("ttft_p50_ms", s.ttft_p50_ms, "no request had its first content in this step");
+    at_.clear();
     w_.object_end();
   }
 

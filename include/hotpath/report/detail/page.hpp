@@ -36,7 +36,30 @@ inline std::size_t columns_of(std::string_view s) {
   return n;
 }
 
-enum class style : std::uint8_t { plain, bold, dim, good, warn, bad, good_badge, warn_badge, bad_badge };
+// Text of others, fit for a terminal: nothing that moves a cursor, and in ASCII mode nothing but ASCII.
+inline std::string clean(std::string_view foreign, std::size_t max, bool ascii) {
+  std::string s = hotpath::text::printable(foreign, max);
+  if (!ascii) return s;
+  std::string plain;
+  for (std::size_t i = 0; i < s.size();) {
+    const glyph g = glyph_at(s, i);
+    plain += g.bytes == 1 ? s[i] : '?';
+    i += g.bytes;
+  }
+  return plain;
+}
+
+// One column of a spark line, from 0 to `top`; a value that is not known is a blank.
+inline std::string_view spark_mark(double v, double top, bool ascii) {
+  constexpr std::string_view blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
+  constexpr std::string_view plain = "_.-:=+*#";
+  if (!__builtin_isfinite(v)) return " ";
+  const double share = top > 0 && v > 0 ? v / top : 0;
+  const auto level = static_cast<std::size_t>(share >= 1 ? 7 : share * 7.999);
+  return ascii ? plain.substr(level, 1) : blocks[level];
+}
+
+enum class style : std::uint8_t { plain, bold, dim, good, warn, bad, good_badge, warn_badge, bad_badge, spark };
 
 class page {
  public:
@@ -46,26 +69,13 @@ class page {
   bool ascii() const { return ascii_; }
   std::string take() { return std::move(out_); }
 
-  // Text of others, fit for this page: nothing that moves a cursor, and in ASCII mode nothing but ASCII.
-  std::string clean(std::string_view foreign, std::size_t max = 512) const {
-    std::string s = hotpath::text::printable(foreign, max);
-    if (ascii_) {
-      std::string plain;
-      for (std::size_t i = 0; i < s.size();) {
-        const glyph g = glyph_at(s, i);
-        plain += g.bytes == 1 ? s[i] : '?';
-        i += g.bytes;
-      }
-      return plain;
-    }
-    return s;
-  }
+  std::string clean(std::string_view foreign, std::size_t max = 512) const { return detail::clean(foreign, max, ascii_); }
   // One of our own marks, or what stands for it in ASCII.
   std::string_view mark(std::string_view utf8, std::string_view plain) const { return ascii_ ? plain : utf8; }
   std::string_view dot() const { return mark(" \u00B7 ", " | "); }
 
   std::string paint(style s, std::string_view t) const {
-    constexpr std::string_view codes[] = {"", "1", "2", "32", "33", "1;31", "1;30;42", "1;30;43", "1;37;41"};
+    constexpr std::string_view codes[] = {"", "1", "2", "32", "33", "1;31", "1;30;42", "1;30;43", "1;37;41", "36"};
     if (!color_ || s == style::plain || t.empty()) return std::string(t);
     return "\x1b[" + std::string(codes[static_cast<std::size_t>(s)]) + "m" + std::string(t) + "\x1b[0m";
   }
