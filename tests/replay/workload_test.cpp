@@ -164,7 +164,6 @@ TEST_CASE("replay: a line that is no request is counted and told with its place 
       {"{\"prompt\":\"a\",\"id\":{\"x\":1}}", "1:20", "the id is {\"x\":1}"},
       {"{\"prompt\":\"a\",\"id\":1.5}", "1:20", "the id is 1.5"},
       {"{\"custom_id\":\"a\",\"body\":{\"prompt\":\"x\"}}", "1:1", "inside \"body\""},
-      {"{\"timestamp\":0,\"input_length\":5,\"hash_ids\":[0]}", "1:1", "arrival trace"},
       {"{\"conversations\":[]}", "1:18", "no text from \"human\""},
       {"{\"conversations\":[{\"from\":\"gpt\",\"value\":\"x\"}]}", "1:18", "no text from \"human\""},
       {"{\"conversations\":[{\"from\":\"human\",\"value\":5}]}", "1:18", "no text from \"human\""},

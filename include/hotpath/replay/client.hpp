@@ -44,6 +44,7 @@ struct client_options {
   std::uint64_t warmup = 0;                    // the first requests, marked and left out of statistics
   bool keep_text = false;
   std::string id_prefix = {};                  // of X-Request-Id; empty: "hotpath-" and six random digits
+  nanoseconds origin{};                        // the run's zero (monotonic_now()), for stamps that others take too; 0: when run() begins
   const stop_flag* stop = nullptr;
   std::function<void(const progress&)> on_progress = {};  // about every half second, from the caller's thread
 };
@@ -101,8 +102,9 @@ class client {
     const std::vector<std::string> secrets = secrets_of(*endpoint, options_.headers);
     const std::vector<std::string_view> hidden{secrets.begin(), secrets.end()};
     dispatch turns{plan, options_.errors};
-    done.origin = monotonic_now();
-    done.wall_start = realtime_now();
+    const nanoseconds now = monotonic_now();
+    done.origin = options_.origin.ns != 0 ? options_.origin : now;
+    done.wall_start = realtime_now() - (now - done.origin);
     shared_run shared{.plan = plan, .addresses = *addresses, .feeder = source, .dispatch = turns, .limits = options_.limits,
                       .origin = done.origin, .sending_began = {}, .threads = options_.threads, .keep_text = options_.keep_text,
                       .secrets = hidden};
