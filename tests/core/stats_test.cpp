@@ -194,3 +194,19 @@ TEST_CASE("stats: S7 a correction that makes no sense or would not end is an err
   CHECK(stats::correct_coordinated_omission(ten, 10, 9).error().code == errc::over_limit);
   CHECK(stats::correct_coordinated_omission(ten, 10, 10).has_value());
 }
+
+TEST_CASE("stats: S6 MSER-5 cuts the known decay after 110 values, and says when nothing is steady") {
+  std::vector<double> x;
+  for (int i = 0; i < 400; ++i) x.push_back(50 + 200 * std::exp(-i / 20.0) + 0.5 * ((7919 * i) % 13));
+  const auto cut = stats::mser5(x);
+  REQUIRE(cut);
+  CHECK(cut->units == 110);
+  CHECK(cut->minimum == doctest::Approx(0.005522956).epsilon(1e-6));
+  CHECK(cut->steady);
+  CHECK_FALSE(stats::mser5(std::span(x).first(49)));
+  const std::vector<double> constant(60, 7.0);
+  CHECK(stats::mser5(constant)->units == 0);  // of equal cuts the earliest
+  std::vector<double> growing;
+  for (int i = 0; i < 400; ++i) growing.push_back(i);
+  CHECK_FALSE(stats::mser5(growing)->steady);
+}

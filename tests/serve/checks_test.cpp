@@ -240,3 +240,64 @@ TEST_CASE("serve: S8 the client's volume, queues and sleep are in the report") {
   CHECK(!none.client.cpu_share);
   CHECK(!none.client.loop_lag_p99_ms);
 }
+
+namespace {
+model::scrape counted(double at, model::scrape::moment when, double requests, double prompt, double completion) {
+  model::scrape s;
+  s.when = when, s.begin = ms(at), s.end = ms(at + 1), s.engine = "vllm";
+  s.series = {{.what = model::engine_metric::requests_finished, .name = "r", .value = requests},
+              {.what = model::engine_metric::prompt_tokens, .name = "p", .value = prompt},
+              {.what = model::engine_metric::generation_tokens, .name = "g", .value = completion}};
+  return s;
+}
+serve::report beside(std::vector<model::request> v, const std::vector<model::scrape>& scrapes) {
+  serve::summarizer s;
+  for (const auto& r : v) s.add(r);
+  for (const auto& x : scrapes) s.add(x);
+  return s.finish(open_loop());
+}
+using when = model::scrape::moment;
+}  // namespace
+
+TEST_CASE("serve: S9 the engine's counters over the run are the client's sums, warm-up requests too") {
+  auto v = steady(200);
+  for (int i = 0; i < 20; ++i) v[static_cast<std::size_t>(i)].warmup = true;
+  const auto r = beside(v, {counted(-5, when::before, 7, 1000, 50), counted(3000, when::after, 207, 3000, 450)});
+  CHECK(r.server.bracketed);
+  CHECK(r.server.engine == "vllm");
+  for (const auto& [name, n] : {std::pair{"server_requests", 200.0}, {"server_prompt_tokens", 2000.0}, {"server_generation_tokens", 400.0}}) {
+    CAPTURE(name);
+    CHECK(check_of(r, name).ok.value());
+    CHECK(check_of(r, name).left == n);
+    CHECK(check_of(r, name).right == n);
+  }
+  CHECK(!says(r, "balance"));
+}
+
+TEST_CASE("serve: S9 traffic of others, late counters and missing tokens are findings or said to be no check") {
+  const auto before = counted(-5, when::before, 0, 0, 0);
+  auto r = beside(steady(200), {before, counted(3000, when::after, 202, 2000, 402)});
+  CHECK(!check_of(r, "server_requests").ok.value());
+  CHECK(check_of(r, "server_requests").why.find("other traffic on this server?") != std::string::npos);
+  CHECK(check_of(r, "server_prompt_tokens").ok.value());
+  CHECK(check_of(r, "server_generation_tokens").ok.value());  // 0.5 %
+  CHECK(says(r, "the books do not balance: server_requests is 202 against 200"));
+
+  r = beside(steady(200), {before, counted(3000, when::after, 198, 2000, 400)});
+  CHECK(check_of(r, "server_requests").why.find("counts late") != std::string::npos);
+
+  const auto missing = [&](const serve::report& x, std::string_view why) {
+    CHECK(!check_of(x, "server_prompt_tokens").ok);
+    CHECK_MESSAGE(check_of(x, "server_prompt_tokens").why.find(why) != std::string::npos, check_of(x, "server_prompt_tokens").why);
+  };
+  missing(beside(steady(200), {}), "the server's metrics were not read");
+  missing(beside(steady(200), {counted(500, when::during, 0, 0, 0), counted(3000, when::after, 200, 2000, 400)}), "do not enclose the run");
+  missing(beside(steady(200), {counted(-5, when::before, 9, 9000, 9), counted(3000, when::after, 200, 2000, 400)}), "started anew");
+  auto v = steady(200);
+  v.push_back(failed(2000, 2001, model::error_class::reset, 200));
+  missing(beside(v, {before, counted(3000, when::after, 200, 2000, 400)}), "did not succeed");
+  v = steady(200);
+  v[3].tokens_from = model::token_source::chunks;
+  missing(beside(v, {before, counted(3000, when::after, 200, 2000, 400)}), "no usage for some");
+  CHECK(check_of(beside(v, {before, counted(3000, when::after, 200, 2000, 400)}), "server_requests").ok.value());
+}

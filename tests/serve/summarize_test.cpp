@@ -27,7 +27,7 @@ TEST_CASE("serve: nothing recorded is no error: every figure is missing and says
   CHECK(r.over_time.in_flight.empty());
   CHECK(!r.client.limited);
   CHECK(!r.client.cpu_share);
-  CHECK(r.checks.size() == 5);
+  CHECK(r.checks.size() == 8);
   for (const auto& c : r.checks) {
     CHECK(!c.ok);
     CHECK(!c.why.empty());

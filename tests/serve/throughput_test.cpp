@@ -250,3 +250,31 @@ TEST_CASE("serve: S7 with a cap the wait is for a slot: only ttft grows and the 
   CHECK(r.of(metric::dispatch_delay).max == near(0));
   CHECK(!r.client.limited);  // the wait is not the client's fault
 }
+
+TEST_CASE("serve: S6 the steady window begins after the warm-up and ends with the last arrival") {
+  // An arrival every 10 ms. The first answers take up to 200 ms longer; the last one is closed 5 s late: the drain is in no rate here.
+  std::vector<model::request> v;
+  for (int i = 0; i < 400; ++i) {
+    const double at = 10.0 * i, time = 8 + 200 * std::exp(-i / 20.0) + 0.1 * (i % 3);
+    v.push_back(answer({.intended = at, .events = {at + time / 2, at + time}, .tokens = 4, .closed = at + time + (i == 399 ? 5000 : 0)}, static_cast<std::uint64_t>(i)));
+  }
+  const auto r = serve::summarize(v, open_loop());
+  CHECK(r.steady.missing == "");
+  CHECK(r.steady.cut >= 60);
+  CHECK(r.steady.cut <= 200);
+  CHECK(r.steady.cut % 5 == 0);
+  CHECK(r.steady.begin == ms(10.0 * static_cast<double>(r.steady.cut)));
+  CHECK(r.steady.end == ms(3990));
+  CHECK(*r.steady.requests_per_s == doctest::Approx(100).epsilon(0.01));
+  CHECK(*r.steady.output_tokens_per_s == doctest::Approx(400).epsilon(0.01));
+  CHECK(*r.steady.in_flight == doctest::Approx(0.81).epsilon(0.05));
+  CHECK(r.throughput.requests_per_s->value < 50);  // the whole run has its drain
+
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] = answer({.intended = 10.0 * static_cast<double>(i), .events = {10.0 * static_cast<double>(i), 30.0 * static_cast<double>(i)}}, i);
+  CHECK(serve::summarize(v, open_loop()).steady.missing.starts_with("no steady state found"));
+  v.resize(49);
+  CHECK(serve::summarize(v, open_loop()).steady.missing == "fewer than 50 requests succeeded");
+  v.clear();
+  for (std::uint64_t i = 0; i < 60; ++i) v.push_back(answer({.intended = 5, .events = {6, 7}, .tokens = 2}, i));
+  CHECK(serve::summarize(v, open_loop()).steady.missing == "all requests arrived at one moment");
+}

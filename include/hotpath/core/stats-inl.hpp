@@ -230,4 +230,28 @@ HOTPATH_FN result<std::vector<double>> correct_coordinated_omission(std::span<co
   return out;
 }
 
+HOTPATH_FN std::optional<warmup_cut> mser5(std::span<const double> series) {
+  constexpr std::size_t batch = 5, apart = 4;
+  const std::size_t m = series.size() / batch;
+  if (m < 10) return std::nullopt;
+  std::vector<double> z(m);
+  for (std::size_t i = 0; i < m; ++i) {
+    for (std::size_t k = 0; k < batch; ++k) z[i] += series[i * batch + k];
+    z[i] /= batch;
+  }
+  // From the end: mean and sum of squares of what a cut leaves, one batch more each time (Welford).
+  warmup_cut best{.units = 0, .minimum = -1};
+  double mean = 0, squares = 0;
+  for (std::size_t n = 1; n <= m; ++n) {
+    const std::size_t d = m - n;
+    const double off = z[d] - mean;
+    mean += off / static_cast<double>(n);
+    squares += off * (z[d] - mean);
+    if (n <= apart) continue;
+    const double value = squares / (static_cast<double>(n) * static_cast<double>(n));
+    if (best.minimum < 0 || value <= best.minimum) best = {.units = d * batch, .minimum = value, .steady = d <= m / 2};
+  }
+  return best;
+}
+
 }  // namespace hotpath::inline HOTPATH_ABI::stats

@@ -55,6 +55,16 @@ interval wilson(std::uint64_t k, std::uint64_t n, double confidence = 0.95);
 double autocorrelation_time(std::span<const double> series, double enough);
 double autocorrelation_time(std::span<const double> series);
 
+// S6, MSER-5 (White 1997): how much of the beginning of a series is warm-up. Batch means of 5; the cut d minimizes
+// sum_{i > d} (z_i - mean)^2 / (m - d)^2 over the m batches, the last 4 apart. units: 5 d, the values before the steady part.
+// steady: d <= m / 2. Nothing below 50 values. Time O(n), allocates n / 5 doubles.
+struct warmup_cut {
+  std::size_t units = 0;
+  double minimum = 0;
+  bool steady = false;
+};
+std::optional<warmup_cut> mser5(std::span<const double> series);
+
 // Tene's correction of coordinated omission, for latencies recorded elsewhere by a closed loop that meant to send every
 // `expected`: beside each value v the v - E, v - 2E, ... >= E that requests would have seen in the meantime. Same unit for both.
 // expected <= 0 or not finite: usage; more than `limit` samples: over_limit. Never for our own runs: they keep the schedule.

@@ -165,5 +165,29 @@ HOTPATH_FN void check_books(report& out, std::span<const row> all, const ordered
            "planned prompt tokens = usage's, within 0.5 % or one token per request");
 }
 
+HOTPATH_FN void check_server(report& out, const token_books& tokens) {
+  const server_section& s = out.server;
+  const auto& q = out.requests;
+  const auto compare = [&](std::string name, const std::optional<double>& theirs, double ours) {
+    check c{.name = std::move(name), .ok = std::nullopt, .left = theirs.value_or(0), .right = ours, .why = {}};
+    if (!s.missing.empty()) c.why = "the server's metrics were not read: " + s.missing;
+    else if (!theirs) c.why = "the engine does not tell";
+    else if (s.all.reset) c.why = "the engine started anew during the run";
+    else if (!s.bracketed) c.why = "the scrapes do not enclose the run";
+    else if (q.failed + q.cancelled + q.in_flight != 0) c.why = "of requests that did not succeed the client does not know what the engine counted";
+    else if (tokens.finished == 0) c.why = "no request succeeded";
+    else if (tokens.counted != tokens.finished && c.name != "server_requests") c.why = "the server sent no usage for some requests";
+    else {
+      c.ok = __builtin_fabs(c.left - c.right) <= 0.005 * (std::max)(c.left, c.right);
+      c.why = "counted by the engine = seen by the client, within 0.5 %";
+      if (!*c.ok) c.why += c.left > c.right ? "; other traffic on this server?" : "; the engine counts late, or otherwise";
+    }
+    out.checks.push_back(std::move(c));
+  };
+  compare("server_requests", s.all.requests_finished, static_cast<double>(tokens.finished));
+  compare("server_prompt_tokens", s.all.prompt_tokens, tokens.all_prompt);
+  compare("server_generation_tokens", s.all.generation_tokens, tokens.all_completion);
+}
+
 }  // namespace detail
 }  // namespace hotpath::inline HOTPATH_ABI::serve

@@ -54,10 +54,15 @@ class client_meter {
 struct token_books {
   std::uint64_t usage = 0, events = 0, contradictions = 0, answers = 0;  // ok requests with usage
   std::uint64_t planned = 0, prompt = 0, prompts = 0;                    // ok requests with a planned prompt and usage
+  std::uint64_t finished = 0, counted = 0;                               // ok requests, warm-up too; those with usage
+  double all_prompt = 0, all_completion = 0;                             // tokens of the latter
 };
 
 void check_books(report& out, std::span<const row> all, const ordered_rows& rows, const window& w, const in_flight_integral& i,
                  const token_books& tokens, std::uint64_t rows_seen);
+
+// S9, server: what the engine counted over the run against what the client saw. After out.server.
+void check_server(report& out, const token_books& tokens);
 
 }  // namespace detail
 }  // namespace hotpath::inline HOTPATH_ABI::serve

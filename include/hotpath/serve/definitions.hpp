@@ -145,6 +145,15 @@ struct report {
     std::string missing;
   } throughput;
 
+  // The part of the run after warm-up (MSER-5 over E2E in the order of arrival) and before the drain, by itself: S6. `cut`: how many
+  // requests of the beginning are left out; the end is the last arrival.
+  struct {
+    std::uint64_t cut = 0;
+    nanoseconds begin{}, end{};                             // since the origin
+    std::optional<double> requests_per_s, output_tokens_per_s, in_flight;
+    std::string missing;                                    // "no steady state found", "fewer than 50 requests"
+  } steady;
+
   struct {
     std::uint64_t good = 0, total = 0;                      // total: ok and failed, warm-up excluded; failed is never good
     std::optional<double> per_s, share;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <hotpath/serve/findings-inl.hpp>
 #include <hotpath/serve/latency-inl.hpp>
+#include <hotpath/serve/server-inl.hpp>
 #include <hotpath/serve/summarize.hpp>
 #include <hotpath/serve/throughput-inl.hpp>
 
@@ -48,6 +49,11 @@ HOTPATH_FN void summarizer::add_tokens(const model::request& r, detail::row& row
   row.one_token = detail::tokens_trusted(r) && *r.completion_tokens < 2;
   if (row.has_completion) row.completion_tokens = static_cast<double>(*r.completion_tokens);
   if (known(r.prompt_tokens)) row.prompt_tokens = static_cast<double>(*r.prompt_tokens);
+  if (row.status == model::request_status::ok) {
+    ++books_.finished;
+    if (r.tokens_from == model::token_source::usage && known(r.prompt_tokens) && row.has_completion)
+      ++books_.counted, books_.all_prompt += row.prompt_tokens, books_.all_completion += row.completion_tokens;
+  }
   if (!row.ok()) return;
   prompt_.add(r.prompt_tokens);
   if (row.has_completion) completion_.add(r.completion_tokens);
@@ -170,6 +176,10 @@ HOTPATH_FN void summarizer::add(const model::request& r) {
         row.end = detail::time_of(*s);
         break;
       }
+  if (row.sent != detail::no_time) {
+    if (!first_sent_ || row.sent < first_sent_->ns) first_sent_ = nanoseconds{row.sent};
+    last_end_ = (std::max)(last_end_, nanoseconds{(std::max)(row.end == detail::no_time ? row.sent : row.end, row.sent)});
+  }
   detail::fill_latencies(r, row.value);
   add_tokens(r, row);
   add_events(r, row);
@@ -300,6 +310,7 @@ HOTPATH_FN report summarizer::finish(const model::run_info& run) const {
   const auto in_flight = detail::integrate(rows_, w);
   const auto thirds = detail::thirds_of(rows, w);
   detail::fill_throughput(out, rows, w, {options_.seed, options_.resamples});
+  detail::fill_steady(out, rows_, rows);
   detail::fill_concurrency(out, in_flight, w);
   detail::fill_series(out, rows_, tokens_over_time_);
   out.stalls = {stalls_, stalled_, static_cast<double>(longest_stall_) / 1e6, decode_time_ > 0 ? stall_time_ / decode_time_ : 0};
@@ -309,7 +320,10 @@ HOTPATH_FN report summarizer::finish(const model::run_info& run) const {
     if (const double v = r->of(metric::dispatch_delay); v == v) dispatch.push_back(v);
   std::sort(dispatch.begin(), dispatch.end());
   client_.fill(out, dispatch, logs_);
+  out.server = server_.finish({.first = first_sent_.value_or(nanoseconds{}), .last = last_end_, .begin = out.over_time.begin, .step = out.over_time.step,
+                               .steps = out.over_time.in_flight.size()});
   detail::check_books(out, rows_, rows, w, in_flight, books_, rows_.size());
+  detail::check_server(out, books_);
   out.queue_at = detail::queue_of(out, thirds);
   detail::fill_findings(out, thirds);
   return out;

@@ -4,6 +4,7 @@
 //     serve::summarizer s{{.seed = 7}};
 //     for (const model::request& r : requests) s.add(r);        // in any order, as they finish
 //     for (const model::client_interval& i : client) s.add(i);  // of one thread in order
+//     for (const model::scrape& page : pages) s.add(page);      // what the engine said of itself, in the order of time
 //     serve::report report = s.finish(run);                     // as often as wanted: a view of what came so far
 //
 //   Memory: 136 bytes per request and 4 per gap between content events (2 more where the server tells the tokens of each event).
@@ -18,6 +19,7 @@
 #include <vector>
 #include <hotpath/serve/findings.hpp>
 #include <hotpath/serve/latency.hpp>
+#include <hotpath/serve/server.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::serve {
 
@@ -34,6 +36,7 @@ class summarizer {
   // About 2 us for an answer of 200 events.
   void add(const model::request& r);
   void add(const model::client_interval& i) { client_.add(i); }
+  void add(const model::scrape& s) { server_.add(s); }
   report finish(const model::run_info& run) const;
 
  private:
@@ -55,6 +58,7 @@ class summarizer {
   std::vector<std::int64_t> all_gaps_;
   detail::step_sums tokens_over_time_;
   detail::client_meter client_;
+  server_fold server_;
   detail::client_meter::log_counts logs_;
   detail::token_books books_;
   bool kernel_stamps_ = false;           // one was seen: gaps between stamps of the loop's clock are no longer of interest
@@ -77,6 +81,8 @@ class summarizer {
   std::uint64_t stalls_ = 0, stalled_ = 0;
   std::int64_t longest_stall_ = 0;
   double stall_time_ = 0, decode_time_ = 0;
+  std::optional<nanoseconds> first_sent_;  // of all requests
+  nanoseconds last_end_{};
   model::loss lost_;
 };
 

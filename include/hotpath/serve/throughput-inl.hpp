@@ -168,6 +168,43 @@ HOTPATH_FN void fill_throughput(report& out, const ordered_rows& rows, const win
   }
 }
 
+// Rates and occupancy of [cut, last arrival]. A request's tokens count by the share of its content that fell into the window.
+HOTPATH_FN void fill_steady(report& out, std::span<const row> all, const ordered_rows& rows) {
+  auto& s = out.steady;
+  std::vector<double> e2e;
+  std::vector<const row*> of;
+  for (const row* r : rows)
+    if (const double v = r->of(metric::e2e); r->ok() && v == v) e2e.push_back(v), of.push_back(r);
+  const auto cut = stats::mser5(e2e);
+  if (!cut) s.missing = "fewer than 50 requests succeeded";
+  else if (!cut->steady) s.missing = "no steady state found: latencies still drift in the second half of the run";
+  if (!s.missing.empty()) return;
+  const window w{of[cut->units]->intended, rows.back()->intended, rows.back()->intended};
+  s.cut = static_cast<std::uint64_t>(std::find(rows.begin(), rows.end(), of[cut->units]) - rows.begin());
+  s.begin = nanoseconds{w.begin}, s.end = nanoseconds{w.end};
+  if (w.length() <= 0) {
+    s.missing = "all requests arrived at one moment";
+    return;
+  }
+  const double seconds = static_cast<double>(w.length()) / 1e9;
+  double tokens = 0;
+  std::uint64_t ended = 0;
+  bool known = false;
+  for (const row* r : rows) {
+    if (!r->ok()) continue;
+    if (r->end > w.begin && r->end <= w.end) ++ended;
+    if (!r->has_completion || r->first_content == no_time) continue;
+    known = true;
+    const std::int64_t first = r->first_content, last = (std::max)(r->intended + static_cast<std::int64_t>(r->of(metric::e2e)), first);
+    const std::int64_t inside = (std::min)(last, w.end) - (std::max)(first, w.begin);
+    if (last == first) tokens += first > w.begin && first <= w.end ? r->completion_tokens : 0;
+    else if (inside > 0) tokens += r->completion_tokens * static_cast<double>(inside) / static_cast<double>(last - first);
+  }
+  s.requests_per_s = static_cast<double>(ended) / seconds;
+  if (known) s.output_tokens_per_s = tokens / seconds;
+  s.in_flight = static_cast<double>(integrate(all, w).summed) / static_cast<double>(w.length());
+}
+
 HOTPATH_FN void fill_concurrency(report& out, const in_flight_integral& i, const window& w) {
   if (w.length() <= 0) return;
   const double length = static_cast<double>(w.length());

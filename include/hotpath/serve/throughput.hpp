@@ -55,6 +55,7 @@ struct thirds {
 thirds thirds_of(const ordered_rows& rows, const window& w);
 
 void fill_throughput(report& out, const ordered_rows& rows, const window& w, const stats::bootstrap_options& options);
+void fill_steady(report& out, std::span<const row> all, const ordered_rows& rows);
 void fill_concurrency(report& out, const in_flight_integral& i, const window& w);
 void fill_series(report& out, std::span<const row> all, step_sums tokens);
 
