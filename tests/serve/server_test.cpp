@@ -56,7 +56,7 @@ bool says(const serve::server_section& s, std::string_view words) {
 
 }  // namespace
 
-TEST_CASE("server: nothing, failures alone, and pages without a known name say why there is nothing") {
+TEST_CASE("serve: nothing, failures alone, and pages without a known name say why there is nothing") {
   CHECK(fold({}).missing == "no scrape was made");
   const auto s = fold({failed(0, "http://h/metrics: HTTP 404"), failed(1)});
   CHECK(s.missing == "no scrape succeeded: http://h/metrics: HTTP 404");
@@ -65,7 +65,7 @@ TEST_CASE("server: nothing, failures alone, and pages without a known name say w
   CHECK(fold({at(0).s, at(1).s}).missing == "no known name of an engine was on any page");
 }
 
-TEST_CASE("server: counters and histograms are last minus first, and rates come of the interval") {
+TEST_CASE("serve: counters and histograms are last minus first, and rates come of the interval") {
   const auto s = fold({before(0).has(prompt_tokens, 100).has(prefix_queries, 100).has(prefix_hits, 90).has(spec_draft_tokens, 10).has(spec_accepted_tokens, 10).times(ttft, 1, 1, 1, 0.05)
                            .times(step_tokens, 0, 0, 2, 100).s,
                        at(1).has(prompt_tokens, 150).has(prefix_queries, 120).has(prefix_hits, 92).has(spec_draft_tokens, 20).has(spec_accepted_tokens, 12).times(ttft, 2, 3, 4, 1)
@@ -94,7 +94,7 @@ TEST_CASE("server: counters and histograms are last minus first, and rates come 
   CHECK(s.end == 2_s);
 }
 
-TEST_CASE("server: the difference is of the run when the first scrape ended before it and the last began after it") {
+TEST_CASE("serve: the difference is of the run when the first scrape ended before it and the last began after it") {
   const auto run = [](double a, double b, double first, double last) {
     return fold({before(a).has(prompt_tokens, 1).s, after(b).has(prompt_tokens, 2).s}, {.first = nanoseconds::from_s(first), .last = nanoseconds::from_s(last)}).bracketed;
   };
@@ -107,7 +107,7 @@ TEST_CASE("server: the difference is of the run when the first scrape ended befo
   CHECK_FALSE(fold({failed(0), at(5).has(prompt_tokens, 1).s, after(10).has(prompt_tokens, 2).s}, {.first = 1_s, .last = 9_s}).bracketed);
 }
 
-TEST_CASE("server: F-MET-13 a counter that went backwards counts from its restart, with all of its engine, and is marked") {
+TEST_CASE("serve: F-MET-13 a counter that went backwards counts from its restart, with all of its engine, and is marked") {
   const auto s = fold({before(0).has(prompt_tokens, 100).has(preemptions, 0).times(ttft, 1, 5, 9, 1).has(generation_tokens, 7, "engine=1").s,
                        at(1).has(prompt_tokens, 150).has(preemptions, 3).times(ttft, 1, 6, 10, 2).has(generation_tokens, 8, "engine=1").s,
                        at(2).has(prompt_tokens, 20).has(preemptions, 3).times(ttft, 1, 2, 20, 3).has(generation_tokens, 9, "engine=1").s,
@@ -131,7 +131,7 @@ TEST_CASE("server: F-MET-13 a counter that went backwards counts from its restar
   CHECK(two.all.reset);
 }
 
-TEST_CASE("server: F-MET-13 a beginning that moved is a restart even where the value did not go backwards, and one that did not is none") {
+TEST_CASE("serve: F-MET-13 a beginning that moved is a restart even where the value did not go backwards, and one that did not is none") {
   const auto moved = fold({before(0).has(prompt_tokens, 100, "", 5000).s, after(1).has(prompt_tokens, 150, "", 6000).s});
   CHECK(moved.all.prompt_tokens == 150.0);
   CHECK(moved.all.reset);
@@ -145,14 +145,14 @@ TEST_CASE("server: F-MET-13 a beginning that moved is a restart even where the v
   CHECK(one.all.generation_tokens == 20.0);
 }
 
-TEST_CASE("server: F-MET-13 a series that is gone after a restart counts from 0 when it comes back") {
+TEST_CASE("serve: F-MET-13 a series that is gone after a restart counts from 0 when it comes back") {
   const auto s = fold({before(0).has(prompt_tokens, 100).has(preemptions, 4).s, at(1).has(prompt_tokens, 3).s, after(2).has(prompt_tokens, 9).has(preemptions, 6).s});
   CHECK(s.all.prompt_tokens == 9.0);
   CHECK(s.all.preemptions == 6.0);
   CHECK(s.all.reset);
 }
 
-TEST_CASE("server: a series that appears late counts from 0 only if it says that it is new") {
+TEST_CASE("serve: a series that appears late counts from 0 only if it says that it is new") {
   const auto with = [](std::optional<double> created, bool cut = false) {
     auto first = before(0).has(prompt_tokens, 100, "", 5000);
     if (cut) first.s.lost.truncated = 1;
@@ -172,13 +172,13 @@ TEST_CASE("server: a series that appears late counts from 0 only if it says that
   CHECK(last.all.ttft.missing == "told by one scrape only");
 }
 
-TEST_CASE("server: a series that the last page lacks counts as far as it was told, which is said") {
+TEST_CASE("serve: a series that the last page lacks counts as far as it was told, which is said") {
   const auto s = fold({before(0).has(prompt_tokens, 100).has(preemptions, 0).s, at(1).has(prompt_tokens, 150).has(preemptions, 2).s, after(2).has(prompt_tokens, 170).s});
   CHECK(s.all.preemptions == 2.0);
   CHECK(says(s, "preemptions: not on the last page"));
 }
 
-TEST_CASE("server: F-MET-11 edges that change between scrapes leave count and mean, without quantiles, and the reason") {
+TEST_CASE("serve: F-MET-11 edges that change between scrapes leave count and mean, without quantiles, and the reason") {
   const auto s = fold({before(0).times(ttft, 1, 2, 3, 1).s, after(1).times(ttft, 5, 8, 13, 3, "", {0.1, 0.3, inf}).s});
   CHECK(s.all.ttft.n == 10);
   CHECK(*s.all.ttft.mean == doctest::Approx(200));
@@ -187,7 +187,7 @@ TEST_CASE("server: F-MET-11 edges that change between scrapes leave count and me
   CHECK(says(s, "ttft: the edges of its buckets changed between the scrapes, so it has no quantiles"));
 }
 
-TEST_CASE("server: F-MET-12 engines stay apart beside their sum; gauges add up, and the share of the cache is a mean") {
+TEST_CASE("serve: F-MET-12 engines stay apart beside their sum; gauges add up, and the share of the cache is a mean") {
   const auto s = fold({before(0).has(running, 0, "engine=0").has(running, 0, "engine=10").has(running, 0, "engine=2").has(kv_usage, 0, "engine=0").has(kv_usage, 0, "engine=10")
                            .has(prompt_tokens, 0, "engine=0").has(prompt_tokens, 50, "engine=10").times(ttft, 0, 0, 0, 0, "engine=0").times(ttft, 0, 0, 0, 0, "engine=10").s,
                        at(1).has(running, 4, "engine=0").has(running, 2, "engine=10").has(running, 1, "engine=2").has(kv_usage, 0.5, "engine=0").has(kv_usage, 0.1, "engine=10")
@@ -215,7 +215,7 @@ TEST_CASE("server: F-MET-12 engines stay apart beside their sum; gauges add up, 
   CHECK(says(other, "engines have different edges, merged on those they share"));
 }
 
-TEST_CASE("server: a gauge's mean is over the load, each scrape standing for half the time to its neighbours") {
+TEST_CASE("serve: a gauge's mean is over the load, each scrape standing for half the time to its neighbours") {
   const auto s = fold({before(0).has(running, 100).s, at(1).has(running, 2).s, at(2).has(running, 4).s, at(5).has(running, 8).s, after(6).has(running, 100).s});
   // (2+4)/2 over 1 s, (4+8)/2 over 3 s
   CHECK(s.all.running.mean == doctest::Approx((3.0 * 1 + 6.0 * 3) / 4));
@@ -229,7 +229,7 @@ TEST_CASE("server: a gauge's mean is over the load, each scrape standing for hal
   CHECK(fold({at(1).has(running, 3).s}).all.running.mean == 3);
 }
 
-TEST_CASE("server: F-MET-15 a gauge is never carried across a failed scrape") {
+TEST_CASE("serve: F-MET-15 a gauge is never carried across a failed scrape") {
   const auto s = fold({at(0).has(running, 2).s, at(1).has(running, 4).s, failed(2), at(3).has(running, 100).s, at(4).has(running, 100).s});
   // 3 over 1 s and 100 over 1 s; between 1 and 3 s nothing is known.
   CHECK(s.all.running.mean == doctest::Approx(51.5));
@@ -242,7 +242,7 @@ TEST_CASE("server: F-MET-15 a gauge is never carried across a failed scrape") {
   CHECK(gap.engines[0].running.n == 3);
 }
 
-TEST_CASE("server: F-MET-15 steps over time are empty where no scrape fell, and skipped periods are counted") {
+TEST_CASE("serve: F-MET-15 steps over time are empty where no scrape fell, and skipped periods are counted") {
   auto late = at(3.5).has(running, 7).has(waiting, 1);
   late.s.skipped = 2;
   const auto s = fold({before(-0.5).has(running, 9).s, at(0.4).has(running, 1).s, at(0.6).has(running, 3).s, failed(1.5), late.s},
@@ -259,7 +259,7 @@ TEST_CASE("server: F-MET-15 steps over time are empty where no scrape fell, and 
   CHECK(s.over_time.kv_usage.empty());
 }
 
-TEST_CASE("server: a long run stays within its memory, and its steps keep every value") {
+TEST_CASE("serve: a long run stays within its memory, and its steps keep every value") {
   serve::server_fold f;
   for (int i = 0; i < 5000; ++i) f.add(at(i + 0.5).has(running, i < 2500 ? 1 : 3).has(prompt_tokens, 10.0 * i).s);
   const auto s = f.finish({.first = 1_s, .last = 4999_s, .begin = 0_s, .step = 500_s, .steps = 10});
@@ -275,7 +275,7 @@ TEST_CASE("server: a long run stays within its memory, and its steps keep every 
   CHECK(own.over_time.running.back() == 3);
 }
 
-TEST_CASE("server: one scrape alone has gauges and no differences") {
+TEST_CASE("serve: one scrape alone has gauges and no differences") {
   const auto s = fold({at(1).has(running, 3).has(prompt_tokens, 100).times(ttft, 1, 2, 3, 1).has(kv_blocks, 70).has(kv_block_tokens, 32).s});
   CHECK(s.missing == "");
   CHECK(s.all.running.max == 3);
@@ -284,7 +284,7 @@ TEST_CASE("server: one scrape alone has gauges and no differences") {
   CHECK(s.all.kv_capacity_tokens == 2240.0);
 }
 
-TEST_CASE("server: no value in the interval is no latency of 0, and no query no hit rate of 0") {
+TEST_CASE("serve: no value in the interval is no latency of 0, and no query no hit rate of 0") {
   const auto s = fold({before(0).times(ttft, 1, 2, 3, 1).has(prefix_queries, 5).has(prefix_hits, 5).s, after(1).times(ttft, 1, 2, 3, 1).has(prefix_queries, 5).has(prefix_hits, 5).s});
   CHECK(s.all.ttft.n == 0);
   CHECK(s.all.ttft.missing == "no value in the interval");

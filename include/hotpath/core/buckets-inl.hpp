@@ -87,7 +87,7 @@ HOTPATH_FN std::optional<quantile> quantile_of(const histogram& h, double q) {
   out.upper = h.upper[i];
   out.lower = i != 0 ? h.upper[i - 1] : h.upper[0] > 0 ? 0 : h.upper[0];
   out.below_resolution = i == 0;
-  out.value = out.lower + (*out.upper - out.lower) * ((std::max)(rank - below, 0.0) / (h.cumulative[i] - below));
+  out.value = out.lower + (*out.upper - out.lower) * (std::max)(rank - below, 0.0) / (h.cumulative[i] - below);
   return out;
 }
 

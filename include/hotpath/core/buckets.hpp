@@ -18,10 +18,10 @@
 namespace hotpath::inline HOTPATH_ABI::buckets {
 
 struct histogram {
-  std::vector<double> upper;       // edges, ascending, +infinity last; empty: none were told, or they are not usable
-  std::vector<double> cumulative;  // values up to and including each edge
+  std::vector<double> upper = {};  // edges, ascending, +infinity last; empty: none were told, or they are not usable
+  std::vector<double> cumulative = {};  // values up to and including each edge
   double count = 0;
-  std::optional<double> sum;       // missing: not told, or not a number
+  std::optional<double> sum = {};  // missing: not told, or not a number
 };
 
 // Why the buckets cannot be used: "there is no +Inf bucket", "its buckets are not cumulative" ... Empty: they can, or there are none.

@@ -203,8 +203,7 @@ HOTPATH_FN page_reader::labels_of_sample page_reader::look_at(const label_set& l
       const char* p = x.value.data();
       l.has_le = true;
       l.bad_le = !number(p, p + x.value.size(), l.le) || p != x.value.data() + x.value.size() || l.le != l.le;
-      // -0 and 0 are one edge
-      l.series += hash_of("le", std::bit_cast<std::uint64_t>(l.le + 0.0));
+      l.series += l.bad_le ? hash_of(x.value) : hash_of("le", std::bit_cast<std::uint64_t>(l.le + 0.0));  // -0 and 0 are one edge
       return;
     }
     const std::uint64_t h = hash_of(x.value, hash_of(x.name));

@@ -177,6 +177,42 @@ class scraper {
       give(std::move(s));
     }
 
+    // What an engine has counted: of all its series, and whether requests are still with it.
+    struct count {
+      double total = 0;
+      bool busy = false, any = false;
+      explicit count(const model::scrape& s) {
+        for (const model::metric_series& m : s.series) {
+          const auto kind = model::facts_of(m.what).kind;
+          if (kind == model::metric_kind::gauge) busy |= (m.what == model::engine_metric::running || m.what == model::engine_metric::waiting) && m.value > 0;
+          else any = true, total += m.value;
+        }
+      }
+    };
+
+    // Engines count an answer some milliseconds after its last byte has left (vLLM: at the end of the step). So the last page is
+    // asked for again until nothing is with the engine and two pages in a row count the same; the last one is given.
+    void last(std::uint64_t skipped) {
+      const nanoseconds until = monotonic_now() + options.settle;
+      model::scrape s = detail::scrape_target_once<Transport>(options, target, origin);
+      for (count before{s}; s.ok() && before.any && monotonic_now() < until;) {
+        {
+          std::unique_lock lock{mutex};
+          changed.wait_for(lock, std::chrono::milliseconds{20}, [&] { return abandoned; });
+        }
+        model::scrape again = detail::scrape_target_once<Transport>(options, target, origin);
+        if (!again.ok()) break;
+        const count now{again};
+        const bool settled = !now.busy && now.total == before.total;
+        s = std::move(again), before = now;
+        if (settled) break;
+      }
+      const std::lock_guard lock{mutex};
+      s.when = model::scrape::moment::after;
+      s.skipped = skipped;
+      give(std::move(s));
+    }
+
     void run(nanoseconds begin) {
       scrape(model::scrape::moment::before, 0);
       changed.notify_all();
@@ -196,7 +232,7 @@ class scraper {
         }
         scrape(model::scrape::moment::during, skipped);
       }
-      if (last_wanted) scrape(model::scrape::moment::after, skipped);
+      if (last_wanted) last(skipped);
       {
         const std::lock_guard lock{mutex};
         done = true;
@@ -213,7 +249,7 @@ class scraper {
     std::unique_lock lock{state_->mutex};
     state_->stopping = true, state_->last_wanted = with_last;
     state_->changed.notify_all();
-    if (state_->changed.wait_for(lock, std::chrono::nanoseconds{(state_->options.timeout * 2 + grace).ns}, [&] { return state_->done; })) {
+    if (state_->changed.wait_for(lock, std::chrono::nanoseconds{(state_->options.timeout * 3 + state_->options.settle + grace).ns}, [&] { return state_->done; })) {
       lock.unlock();
       thread_.join();
       return;
