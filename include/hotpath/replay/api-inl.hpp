@@ -180,8 +180,8 @@ HOTPATH_FN const event_facts& event_reader::read_error(std::string_view body) {
 
 HOTPATH_FN result<served_model> read_models(std::string_view body, std::string_view source) {
   // Engines whose /v1/completions takes a list of token ids as prompt, by the "owned_by" they report:
-  // vllm-project/vllm, sgl-project/sglang, NVIDIA/TensorRT-LLM, ggml-org/llama.cpp.
-  static constexpr std::string_view take_ids[] = {"vllm", "sglang", "tensorrt_llm", "llamacpp"};
+  // vllm-project/vllm, sgl-project/sglang, NVIDIA/TensorRT-LLM, ggml-org/llama.cpp, and examples/server here.
+  static constexpr std::string_view take_ids[] = {"vllm", "sglang", "tensorrt_llm", "llamacpp", "hotpath"};
   served_model m;
   bool list = false;
   json::reader r{body};
