@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // main.cpp - a small inference server with the OpenAI API: flags, HTTP (cpp-httplib), shutdown. See engine.hpp for what it does.
-//   hotpath_server --port 8000            prints the port on stdout, one line, when it is ready
+//   hotpath_server --port 8000            prints its address on stdout, one line, when it is ready
 //   curl localhost:8000/v1/completions -d '{"prompt": "Hello", "max_tokens": 20}'
 #include <csignal>
 #include <cstdio>
@@ -90,6 +90,7 @@ std::string shown(const flag& f) {
 // --name value and --name=value. Ends the program for --help and for what is not understood.
 settings read_flags(int argc, char** argv) {
   settings s;
+  s.model.threads = std::max(2u, std::thread::hardware_concurrency()) - 1;  // one core is for connections, and for whoever sends the load
   const std::vector<flag> flags = flags_of(s);
   const auto stop = [](const std::string& why) { std::fprintf(stderr, "hotpath_server: %s\n", why.c_str()), std::exit(2); };
   for (int i = 1; i < argc; ++i) {
@@ -324,7 +325,7 @@ int main(int argc, char** argv) {
   const int port = http.bind();
   if (port == 0) return std::fprintf(stderr, "hotpath_server: cannot listen on %s:%u: %s\n", s.host.c_str(), s.port, std::strerror(errno)), 4;
   std::thread door{[&] { http.serve(); }};
-  std::printf("%d\n", port), std::fflush(stdout);
+  std::printf("http://%s:%d\n", s.host.find(':') == std::string::npos ? s.host.c_str() : ("[" + s.host + "]").c_str(), port), std::fflush(stdout);
   s.log.info(role::api, "Application startup complete.");
 
   int signal = 0;

@@ -100,7 +100,7 @@ struct attention {
 };
 struct kernel_set {
   void (*multiply)(const matrix_product&, std::size_t row, std::size_t row_end, std::size_t panel, std::size_t panel_end);
-  void (*attend)(const attention&, const float* query, std::size_t n, const kv::block_id* table, float* scores, float* out);
+  void (*attend)(const attention&, std::size_t heads, const float* query, std::size_t n, const kv::block_id* table, float* scores, float* out);
   void (*normalize)(const float* x, std::size_t width, float* out);
   void (*gate)(const float* row, std::size_t width, float* out);
 };
@@ -190,7 +190,7 @@ struct model::state {
     layer_stride = block_stride * o.blocks;
     keys = buffer{layer_stride * o.layers};
     values = buffer{layer_stride * o.layers};
-    scores = buffer{round_up(o.max_len) * o.threads};
+    scores = buffer{4 * round_up(o.max_len) * o.threads};  // of four heads at a time
     for (std::uint32_t p = 0; p < o.max_len; ++p)  // rotary positions, base 10,000
       for (std::uint32_t i = 0; i < head_dim / 2; ++i) {
         const double angle = p * std::pow(10'000.0, -2.0 * i / static_cast<double>(head_dim));
@@ -292,8 +292,8 @@ void model::state::attend(std::size_t index, const layer& l, float* x) {
   workers.each(n * o.kv_heads, [&](std::size_t task, unsigned thread) {
     const std::size_t r = task / o.kv_heads, kv_head = task % o.kv_heads, head_at = kv_head * head_dim * o.block_tokens;
     const attention a{layer_keys + head_at, layer_values + head_at, block_stride, o.block_tokens, head_dim};
-    for (std::size_t h = kv_head * group; h < (kv_head + 1) * group; ++h)
-      kernel.attend(a, qkv + r * columns + h * head_dim, rows[r].position + 1, rows[r].table, scores.data() + thread * round_up(o.max_len), mixed + r * width + h * head_dim);
+    kernel.attend(a, group, qkv + r * columns + kv_head * group * head_dim, rows[r].position + 1, rows[r].table, scores.data() + thread * 4 * round_up(o.max_len),
+                  mixed + r * width + kv_head * group * head_dim);
   });
   multiply(mixed, n, l.out, x, true);
 }

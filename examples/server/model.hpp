@@ -20,12 +20,12 @@ namespace server {
 using namespace hotpath;
 
 struct model_options {
-  std::uint32_t layers = 6, width = 384, heads = 8, kv_heads = 4, ffn = 1024;
+  std::uint32_t layers = 6, width = 384, heads = 8, kv_heads = 2, ffn = 1024;
   std::uint32_t vocab = 1024;            // token ids that a prompt may hold; answers are bytes (text.hpp)
   std::uint32_t experts = 0, top_k = 2;  // 0 experts: a dense feed-forward layer
-  std::uint32_t max_len = 1024;          // tokens of a request, prompt and answer
-  std::uint32_t block_tokens = 16, blocks = 256;  // the KV cache
-  std::uint32_t threads = 2;
+  std::uint32_t max_len = 4096;          // tokens of a request, prompt and answer
+  std::uint32_t block_tokens = 16, blocks = 320;  // the KV cache
+  std::uint32_t threads = 1;
   std::uint64_t seed = 1;
 };
 // Errors: usage, with the first thing that does not fit.
