@@ -18,9 +18,7 @@ done
 jobs=${JOBS:-$(nproc)} builds=$(realpath -m "${HOTPATH_BUILD:-build}")
 
 # What is asked for, and the package that has it. Libraries are looked for by a file, tools by name.
-packages=()
-need() { command -v "$1" > /dev/null || packages+=("$2"); }
-need_file() { compgen -G "$1" > /dev/null || packages+=("$2"); }
+. tools/packages.sh
 need cmake cmake
 need ninja ninja-build
 need g++ g++
@@ -35,18 +33,8 @@ need_file '/usr/share/cmake/CLI11/CLI11Config.cmake' libcli11-dev
 need_file '/usr/lib/*/cmake/fmt/fmt-config.cmake' libfmt-dev
 need_file '/usr/include/sqlite3.h' libsqlite3-dev
 need_file /usr/share/i18n/locales/de_DE locales
-if [ ${#packages[@]} -gt 0 ]; then
-  install=(apt-get install -y -qq --no-install-recommends "${packages[@]}")
-  if [ "$(id -u)" = 0 ]; then as_root=(); elif sudo -n true 2> /dev/null; then as_root=(sudo -n); else
-    echo "tests/run.sh: these packages are missing, and I may not install them: sudo ${install[*]}" >&2
-    exit 3
-  fi
-  echo "installing ${packages[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  log=$(mktemp)
-  if ! { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" "${install[@]}"; } > "$log" 2>&1; then tail -n 20 "$log"; rm -f "$log"; exit 3; fi
-  rm -f "$log"
-fi
+need_file '/usr/include/httplib.h' libcpp-httplib-dev
+install_needed tests/run.sh
 
 export HOTPATH_SKIP_LOG=$builds/skipped.txt CMAKE_GENERATOR=Ninja CTEST_OUTPUT_ON_FAILURE=1
 mkdir -p "$builds"

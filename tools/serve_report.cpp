@@ -21,6 +21,7 @@ exit_code print_report(const std::string& path, const std::string& format, const
   serve::summarizer all;
   auto read = run->for_each_request([&](const model::request& r) { all.add(r); });
   if (read) read = run->for_each_client_interval([&](const model::client_interval& i) { all.add(i); });
+  if (read) read = run->for_each_scrape([&](const model::scrape& x) { all.add(x); });
   if (!read) return fail(read.error(), code_of(read.error()));
   const serve::report r = all.finish(info);
 

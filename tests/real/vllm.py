@@ -7,7 +7,8 @@ import argparse, http.client, json, os, re, signal, socket, subprocess, sys, tem
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COUNTERS = {"requests": "vllm:request_success_total", "prompt": "vllm:prompt_tokens_total", "completion": "vllm:generation_tokens_total"}
+COUNTERS = {"requests": "vllm:request_success_total", "prompt": "vllm:prompt_tokens_total", "completion": "vllm:generation_tokens_total",
+            "preemptions": "vllm:num_preemptions_total", "prefix_hits": "vllm:prefix_cache_hits_total", "prefix_queries": "vllm:prefix_cache_queries_total"}
 
 
 class Vllm:
@@ -145,8 +146,8 @@ def record(server, folder):
         print(f"recorded {stem.name}: {len(wire)} bytes in {len(reads)} reads", file=sys.stderr)
 
 
-def profile(server, hotpath, folder, name, flags):
-    """One run; returns the number of totals that differ."""
+def profile(server, hotpath, folder, name, flags, wanted=()):
+    """One run; returns the number of totals that differ, or of the wanted ones that are 0."""
     before = server.counters()
     command = [hotpath, "serve-profile", "--endpoint", f"http://127.0.0.1:{server.port}", "--model", server.model,
                "--ignore-eos", "--seed", "1", "--output", str(folder / name), "--json", *flags]
@@ -158,12 +159,19 @@ def profile(server, hotpath, folder, name, flags):
         return 1
     report = json.loads(done.stdout)
     (folder / f"{name}.json").write_bytes(done.stdout)
-    ours = {"requests": report["requests"]["ok"], "prompt": report["tokens"]["prompt"], "completion": report["tokens"]["completion"]}
+    engine = report["server"]  # from hotpath's own scrapes
+    ours = {"requests": [report["requests"]["ok"], engine["requests_finished"]], "prompt": [report["tokens"]["prompt"], engine["prompt_tokens"]],
+            "completion": [report["tokens"]["completion"], engine["generation_tokens"]], "preemptions": [engine["preemptions"]],
+            "prefix_hits": [engine["prefix_hits"]], "prefix_queries": [engine["prefix_queries"]]}
     wrong = int(report["schema"] != "hotpath.serve_report/1") + int(report["requests"]["sent"] != report["requests"]["ok"])
     for key, theirs in delta.items():
-        same = ours[key] == theirs and theirs > 0
+        same = all(x == theirs for x in ours[key]) and (theirs > 0 or key not in ("requests", "prompt", "completion", *wanted))
         wrong += not same
-        print(f"{name}: {key:10} hotpath {ours[key]}, server {theirs:.0f}: {'equal' if same else 'DIFFERENT'}")
+        print(f"{name}: {key:14} hotpath {' and '.join(str(x) for x in ours[key])}, server {theirs:.0f}: {'equal' if same else 'DIFFERENT'}")
+    violated = [c["name"] for c in report["checks"] if c["ok"] is False]
+    wrong += len(violated)
+    if violated:
+        print(f"{name}: violated checks: {', '.join(violated)}")
     subprocess.run([hotpath, "serve-report", str(folder / name / "serve_profile.db")])
     return wrong
 
@@ -177,16 +185,25 @@ def main():
     p.add_argument("--record", type=Path, metavar="FOLDER", help="only record raw streams into FOLDER (tests/data)")
     p.add_argument("--requests", type=int, default=200)
     p.add_argument("--streams", type=int, default=16)
+    p.add_argument("--pressure", action="store_true", help="a KV cache of 70 blocks and a trace with shared prefixes: preemptions and prefix hits must be above 0")
     p.add_argument("--rate", type=float, default=10, help="open loop, requests per second")
     a, flags = p.parse_known_args()  # what is left goes to vllm serve
     a.dir = a.dir.resolve()
     if not a.record and not os.access(a.hotpath, os.X_OK):
         p.error(f"no executable {a.hotpath}; build it or name it with --hotpath")
+    if a.pressure:
+        flags += ["--num-gpu-blocks-override", "70", "--enable-prefix-caching"]
     with Vllm(a.dir, a.model, flags) as server:
         if a.record:
             return record(server, a.record)
         folder = a.output or Path(tempfile.mkdtemp(prefix="hotpath-real-"))
         folder.mkdir(parents=True, exist_ok=True)
+        if a.pressure:
+            trace = str(HERE.parents[1] / "examples/data/mooncake_conversation_200.jsonl")
+            wrong = profile(server, a.hotpath, folder, "pressure", ["--traffic", trace, "--length-scale", "0.0156,0.25", "--concurrency", "32",
+                                                                    "--requests", str(a.requests), "--duration", "0"], ("preemptions", "prefix_hits"))
+            print(f"runs and reports: {folder}", file=sys.stderr)
+            return 1 if wrong else 0
         traffic = ["--traffic", "synthetic:input=64,output=32,seed=1", "--requests", str(a.requests), "--slo", "ttft=500ms,tpot=50ms"]
         wrong = profile(server, a.hotpath, folder, "closed", [*traffic, "--concurrency", str(a.streams)])
         wrong += profile(server, a.hotpath, folder, "open", [*traffic, "--rate", str(a.rate), "--api", "chat"])

@@ -7,8 +7,8 @@
 //     engine.stop();                                                     // one more, after the load; then the sink is free
 //
 //   One thread of its own. start() returns when the first scrape is there, stop() when the last one is; a server that does not
-//   answer holds up start() for `timeout` and stop() for twice that (one that is under way, and the last), and half a second of
-//   grace for a name that is being looked up. Whatever goes wrong is a scrape with an `error`; nothing here ends a run.
+//   answer holds up start() for `timeout` and stop() for three times that (one under way, and the last, asked twice) and `settle`,
+//   and half a second of grace for a name that is being looked up. Whatever goes wrong is a scrape with an `error`; nothing here ends a run.
 //   Scrapes are due at start + k x interval. One that takes longer than the interval makes the next ones not later but fewer:
 //   model::scrape::skipped of the one that follows says how many.
 //   The sink is called from that thread (in the case of a name that is looked up for too long: from start() or stop()), never twice
@@ -37,6 +37,7 @@ struct scrape_options {
   std::vector<net::header> headers = {};
   nanoseconds interval{1'000'000'000};        // from 10 ms; shorter ones are 10 ms
   nanoseconds timeout{2'000'000'000};         // of one scrape, from connecting to the last byte
+  nanoseconds settle{1'000'000'000};          // how long the last page is asked for again until the engine has counted what it answered
   page_options page = {};
 };
 

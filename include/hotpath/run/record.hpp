@@ -5,13 +5,16 @@
 //         .client = {.url = "http://127.0.0.1:8000"}, .traffic = "prompts.jsonl", .plan = replay::closed({.streams = 16, .requests = 200})});
 //     if (!done) { std::fputs(done.error().message().c_str(), stderr); return 4; }
 //
-//   Store is a type: create(path, info, plan, options), add(request&&), add(interval), failed(), finish(info), lost().
+//   The server's own metrics are read once before the first request, every metrics_interval, and once after the last answer: what the
+//   engine counted in between is this run's (and that of others who use it).
+//   Store is a type: create(path, info, plan, options), add(request&&), add(interval), add(scrape&&), failed(), finish(info), lost().
 //   Errors before the first request: the server cannot be reached or names no model, the workload is unreadable or empty, the
 //   store cannot be written. After it nothing is an error: what went wrong is in the run.
 #pragma once
 #include <string>
 #include <utility>
 #include <vector>
+#include <hotpath/metrics/scrape.hpp>
 #include <hotpath/net/fetch.hpp>
 #include <hotpath/replay/client.hpp>
 
@@ -27,9 +30,13 @@ struct record_options {
   run::prompt_ids ids = prompt_ids::automatic;   // automatic: where the engine is known to take them; nothing is probed
   model::schedule plan = {};
   model::slo slo = {};
+  std::string metrics_url = {};           // empty: the endpoint's /metrics, and where that does not serve /prometheus/metrics
+  nanoseconds metrics_interval{1'000'000'000};  // 0: metrics are not read
+  metrics::page_options metrics_page = {}; // whose names to expect
   std::vector<std::string> command_line = {};  // for the manifest; secrets already replaced
   std::uint64_t seed = 0;
   std::function<void(const model::run_info&)> on_start = {};  // once, before the first request
+  std::function<void(const model::scrape&)> on_scrape = {};   // each, from the scraper's thread
 };
 
 struct recorded {
@@ -50,6 +57,22 @@ result<replay::served_model> identify(const net::url& endpoint, std::span<const 
   return replay::read_models(page->body, source);
 }
 
+// The version of the engine, where its server tells one; empty: not told. Never an error: nothing depends on it.
+template <net::transport Transport = net::tcp>
+std::string version_of(const net::url& endpoint, std::span<const net::header> headers, std::string_view engine, nanoseconds within) {
+  const std::string_view path = engine == "sglang" ? "/server_info" : engine == "llamacpp" ? "/props" : "/version";
+  const std::string_view member = engine == "llamacpp" ? "build_info" : "version";
+  auto page = net::fetch<Transport>(endpoint, std::string(path), headers, {.total = within, .body_limit = 1u << 20});
+  std::string version;
+  if (!page || page->status != 200) return version;
+  json::reader in{page->body, json::mode::tolerant_text};
+  std::string_view s;
+  in.object([&](std::string_view key) {
+    if (key == member && in.peek() == json::kind::string && in.string(s)) version = s.substr(0, 128);
+  });
+  return in.finish() ? version : std::string();
+}
+
 template <class Store, net::transport Transport = net::tcp>
 result<recorded> record(const std::string& path, record_options options, typename Store::options store_options = {}) {
   auto endpoint = net::parse_url(options.client.url);
@@ -66,6 +89,17 @@ result<recorded> record(const std::string& path, record_options options, typenam
     return who.error();
   }
   if (body.model.empty()) body.model = served.id;
+  const std::string version = version_of<Transport>(*endpoint, options.client.headers, served.engine, options.client.limits.connect);
+
+  std::string metrics_url;
+  metrics::scrape_options scrapes{.endpoint = options.client.url, .url = options.metrics_url, .interval = options.metrics_interval, .page = options.metrics_page};
+  if (options.metrics_interval.ns > 0) {
+    auto where = options.metrics_url.empty() ? *endpoint : net::parse_url(options.metrics_url);
+    if (!where) return where.error();
+    metrics_url = where->display();
+    // A key for the endpoint is for nobody else.
+    if (where->authority() == endpoint->authority() && where->socket_path == endpoint->socket_path) scrapes.headers = options.client.headers;
+  }
 
   if (options.api != replay::api::automatic) options.workload.chat = options.api == replay::api::chat;
   options.workload.seed = options.seed;
@@ -94,6 +128,8 @@ result<recorded> record(const std::string& path, record_options options, typenam
     i.command_line = options.command_line;
     i.api = options.api != replay::api::automatic ? name_of(options.api) : options.traffic.starts_with("synthetic:") ? "completions" : "as each request says";
     i.engine = served.engine;
+    i.engine_version = version;
+    i.metrics_url = metrics_url;
     i.slo = options.slo;
     i.seed = options.seed;
     return i;
@@ -107,8 +143,17 @@ result<recorded> record(const std::string& path, record_options options, typenam
   if (!store) return store.error();
   if (options.on_start) options.on_start(manifest(begun));
 
+  options.client.origin = begun.origin;
+  metrics::scraper<Transport> engine{std::move(scrapes)};
+  if (!metrics_url.empty())
+    if (auto asked = engine.start(begun.origin, [&](model::scrape&& s) {
+          if (options.on_scrape) options.on_scrape(s);
+          store->add(std::move(s));
+        }); !asked)
+      return asked.error();
   replay::client<Transport> client{options.client};
   auto done = client.run(*load, options.plan, *store);
+  engine.stop();
   if (!done) {
     begun.state = model::run_state::stopped;
     begun.stop_reason = done.error().message();

@@ -96,8 +96,8 @@ HOTPATH_FN thirds thirds_of(const ordered_rows& rows, const window& w) {
   return out;
 }
 
-inline std::optional<bounds> bounds_of(const std::optional<stats::interval>& i) {
-  return i ? std::optional<bounds>{bounds{i->lo, i->hi}} : std::nullopt;
+inline std::optional<bounds> bounds_of(const std::optional<stats::interval>& i) {  // of a rate: widened for few blocks it may reach below 0
+  return i ? std::optional<bounds>{bounds{(std::max)(i->lo, 0.0), i->hi}} : std::nullopt;
 }
 
 inline void fill_goodput(report& out, const ordered_rows& rows, const window& w) {

@@ -115,7 +115,7 @@ HOTPATH_FN std::string facts::plan() const {
   const model::schedule& s = r_.run.plan;
   std::string out;
   if (s.open()) {
-    out = "open loop, " + glued(words::number(s.per_second) + " requests/s") + (s.kind == model::arrival::poisson ? " (Poisson)" : " (constant)");
+    out = "open loop, " + glued(words::number(s.per_second) + " requests/s") + (s.kind == model::arrival::poisson ? " (Poisson)" : s.kind == model::arrival::recorded ? " (recorded arrivals)" : " (constant)");
     if (s.max_in_flight != 0) out += ", at most " + words::count(s.max_in_flight) + " in flight";
   } else {
     out = "closed loop, " + words::count(s.streams, "stream");
