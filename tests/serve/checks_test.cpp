@@ -58,7 +58,6 @@ TEST_CASE("serve: S9 a position without a row, or two rows of one position, is a
   r = serve::summarize(v, cut);
   CHECK(!check_of(r, "requests").ok);
   CHECK(!says(r, "balance"));
-  CHECK(says(r, "not finished, or its writer was killed"));
   auto twice = steady(200);
   twice.push_back(twice[7]);
   CHECK(!serve::summarize(twice, open_loop()).checks[0].ok.value());

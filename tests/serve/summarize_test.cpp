@@ -97,7 +97,7 @@ TEST_CASE("serve: findings come most important first") {
   run.lost.dropped = 2;
   run.unsent = 4;
   const auto r = serve::summarize(numbered(v), run);
-  const char* order[] = {"the run was interrupted: SIGINT", "2 records lost", "3 of 33 requests failed (truncated 2, reset 1)",
+  const char* order[] = {"requests that failed or were cancelled are in no latency; first error: ",
                          "2 answers ended without [DONE] and finish reason", "the server sent no usage", "4 requests were due but never sent",
                          "closed loop: latency under overload is understated", "the workload was cycled: 3 passes over 11 rows", "30 stalls in 30 answers",
                          "30 requests are too few for an upper bound of p90, p95, p99: 368 are needed"};

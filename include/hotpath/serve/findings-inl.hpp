@@ -54,21 +54,14 @@ HOTPATH_FN void fill_findings(report& out, const thirds& t) {
         (q.first_error.empty() ? "" : "; first error: " + q.first_error));
   else if (q.ok != 0 && out.of(metric::ttft).missing == "every successful request was warm-up") say("every successful request was warm-up: nothing is left to measure");
 
-  if (out.run.state == model::run_state::running) say("the run is not finished, or its writer was killed: this is a part of it");
-  else if (out.run.state == model::run_state::interrupted) say("the run was interrupted" + (out.run.stop_reason.empty() ? std::string() : ": " + out.run.stop_reason));
-  else if (out.run.state == model::run_state::stopped) say("the run ended early" + (out.run.stop_reason.empty() ? std::string() : ": " + out.run.stop_reason));
-  if (out.lost) say(count(out.lost.total(), "record") + " lost: the figures are those of the rest");
   if (out.client.suspended.ns > 0)
     say("the client did not run at all for " + milliseconds(out.client.suspended.ms()) + " (stopped, or the machine slept): latencies around it are too long");
 
-  if (q.ok != 0 && q.failed != 0) {
-    say(std::to_string(q.failed) + " of " + count(q.sent, "request") + " failed (" + errors_of(out) + "): they are in no latency" +
-        (q.first_error.empty() ? "" : "; first error: " + q.first_error));
+  if (q.ok != 0 && q.failed + q.cancelled != 0) {
+    say("requests that failed or were cancelled are in no latency" + (q.first_error.empty() ? "" : "; first error: " + q.first_error));
     if (const auto cut = q.errors[static_cast<std::size_t>(model::error_class::truncated)]; cut != 0)
       say(count(cut, "answer") + " ended without [DONE] and finish reason: truncated by the server or a proxy");
   }
-  if (q.ok != 0 && q.cancelled != 0) say(count(q.cancelled, "request") + " cancelled: they are in no latency");
-
   for (const check& c : out.checks)
     if (c.ok && !*c.ok) say("the books do not balance: " + c.name + " is " + number(c.left) + " against " + number(c.right) + " (" + c.why + ")");
 

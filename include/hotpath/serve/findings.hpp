@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/serve/findings.hpp - what a person should know before trusting or acting on a report, most important first.
-//   One short sentence each, with its numbers; that the client was the limit is said by report::client. Order: nothing to show, a
-//   cut-off run or lost data, failures, books that do not balance, missing usage, where requests queued, closed loop, cycled workload, stalls, unknown intervals.
+//   One short sentence each, with its numbers; not what fields of the report say (how the run ended, how many requests failed, what
+//   was lost, that the client was the limit). Order: nothing to show, failures, books that do not balance, missing usage, where
+//   requests queued, closed loop, cycled workload, stalls, unknown intervals.
 #pragma once
 #include <hotpath/serve/checks.hpp>
 
