@@ -185,7 +185,7 @@ def main():
     p.add_argument("--record", type=Path, metavar="FOLDER", help="only record raw streams into FOLDER (tests/data)")
     p.add_argument("--requests", type=int, default=200)
     p.add_argument("--streams", type=int, default=16)
-    p.add_argument("--pressure", action="store_true", help="a KV cache of 70 blocks and a trace with shared prefixes: preemptions and prefix hits must be above 0")
+    p.add_argument("--pressure", action="store_true", help="a KV cache of 70 blocks, prompts of a trace, then equal prompts: preemptions and prefix hits must be above 0")
     p.add_argument("--rate", type=float, default=10, help="open loop, requests per second")
     a, flags = p.parse_known_args()  # what is left goes to vllm serve
     a.dir = a.dir.resolve()
@@ -201,7 +201,9 @@ def main():
         if a.pressure:
             trace = str(HERE.parents[1] / "examples/data/mooncake_conversation_200.jsonl")
             wrong = profile(server, a.hotpath, folder, "pressure", ["--traffic", trace, "--length-scale", "0.0156,0.25", "--concurrency", "32",
-                                                                    "--requests", str(a.requests), "--duration", "0"], ("preemptions", "prefix_hits"))
+                                                                    "--requests", str(a.requests), "--duration", "0"], ("preemptions",))
+            wrong += profile(server, a.hotpath, folder, "prefix", ["--traffic", "synthetic:input=300,output=64,seed=1", "--reuse-prompts",
+                                                                   "--concurrency", "16", "--requests", "64", "--duration", "0"], ("prefix_hits",))
             print(f"runs and reports: {folder}", file=sys.stderr)
             return 1 if wrong else 0
         traffic = ["--traffic", "synthetic:input=64,output=32,seed=1", "--requests", str(a.requests), "--slo", "ttft=500ms,tpot=50ms"]
