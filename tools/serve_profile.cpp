@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include <hotpath/core/text.hpp>
 #include <hotpath/net/url.hpp>
@@ -16,6 +17,7 @@
 #include <hotpath/run.hpp>
 #include <hotpath/run/store_sqlite.hpp>
 
+#include "live_view.hpp"
 #include "serve_report.hpp"
 
 namespace tools {
@@ -228,75 +230,10 @@ void catch_signals() {
   }
 }
 
-// ---- progress on stderr: one line rewritten on a terminal, a line every 5 s elsewhere
-
-class progress_line {
- public:
-  progress_line(const model::schedule& plan) : plan_(plan), terminal_(terminal_of(2)) {}
-  ~progress_line() { clear(); }
-  progress_line(const progress_line&) = delete;
-  progress_line& operator=(const progress_line&) = delete;
-
-  void clear() {
-    if (shown_) put("\r\x1b[K");
-    shown_ = false;
-  }
-  void show(const replay::progress& p) {
-    if (stop_requested.load_relaxed() != 0 && !told_) {
-      told_ = true;
-      clear();
-      say("draining " + words::count(p.in_flight, "request") + " for at most 5 s; a second signal ends them now");
-    }
-    // Rates over the time since the line before; the first has all of it.
-    const double seconds = (p.elapsed - last_.elapsed).s();
-    if (!terminal_.is_terminal && seconds < 5) return;
-    struct piece {
-      std::string text;
-      int weight;  // where the terminal is narrow, the lightest go first
-    };
-    std::vector<piece> pieces = {{at(p), 9}, {words::count(p.sent) + " sent", 1}, {words::count(p.in_flight) + " in flight", 9}};
-    if (p.waiting != 0) pieces.push_back({words::count(p.waiting) + " waiting", 8});
-    pieces.push_back({words::count(p.failed, "error"), 9});
-    if (seconds > 0) {
-      pieces.push_back({words::grouped(static_cast<double>(p.finished - last_.finished) / seconds) + " req/s", 7});
-      pieces.push_back({words::grouped(static_cast<double>(p.output_tokens - last_.output_tokens) / seconds) + " tok/s", 3});
-    }
-    if (p.ttft_p50_ms) pieces.push_back({"TTFT " + words::milliseconds(*p.ttft_p50_ms), 6});
-    if (p.tpot_p50_ms) pieces.push_back({"TPOT " + words::milliseconds(*p.tpot_p50_ms), 5});
-    const auto joined = [&] {
-      std::string out;
-      for (const piece& x : pieces) out += (out.empty() ? "" : "  ") + x.text;
-      return out;
-    };
-    std::string line = joined();
-    while (terminal_.is_terminal && line.size() >= terminal_.width && pieces.size() > 1) {
-      pieces.erase(std::min_element(pieces.begin(), pieces.end(), [](const piece& l, const piece& r) { return l.weight < r.weight; }));
-      line = joined();
-    }
-    last_ = p;
-    if (!terminal_.is_terminal) return put("hotpath: " + line + "\n");
-    put("\r" + line + "\x1b[K");
-    shown_ = true;
-  }
-
- private:
-  std::string at(const replay::progress& p) const {
-    std::string out = words::fixed(p.elapsed.s(), 0);
-    if (plan_.max_duration) out += "/" + words::fixed(plan_.max_duration->s(), 0);
-    return out + " s";
-  }
-  static void put(const std::string& t) { [[maybe_unused]] const ssize_t n = ::write(2, t.data(), t.size()); }
-
-  const model::schedule& plan_;
-  const terminal terminal_;
-  replay::progress last_;
-  bool shown_ = false, told_ = false;
-};
-
 }  // namespace
 
 exit_code serve_profile(const serve_profile_flags& flags) {
-  const auto format = format_of(flags.out, {"text", "json"});
+  const auto format = format_of(flags.out, {"text", "json", "md"});
   if (!format) return fail(format.error(), exit_code::usage);
   const auto gate = read_gate(flags.gate);
   if (!gate) return fail(gate.error(), exit_code::usage);
@@ -313,15 +250,21 @@ exit_code serve_profile(const serve_profile_flags& flags) {
 
   const std::string path = flags.output + (flags.output.ends_with('/') ? "" : "/") + "serve_profile.db";
   const model::schedule plan = options->plan;
-  progress_line progress{plan};
+  live_view view;
+  bool told = false;
   options->client.stop = &stop_requested;
-  options->client.on_progress = [&](const replay::progress& p) { progress.show(p); };
+  options->client.on_progress = [&](const model::progress& p) {
+    if (stop_requested.load_relaxed() != 0 && !std::exchange(told, true))
+      view.note("draining " + words::count(p.in_flight, "request") + " for at most 5 s; a second signal ends them now");
+    view.show(p);
+  };
   options->on_start = [&](const model::run_info& i) {
+    view.describe(i.model + (i.engine.empty() ? "" : " on " + i.engine + (i.engine_version.empty() ? "" : " " + i.engine_version)) + ", " + i.endpoint, plan);
     say("loading " + i.endpoint + " (" + i.model + (i.engine.empty() ? "" : " on " + i.engine) + ") with " + i.workload + ", recording to " + path);
   };
   catch_signals();
   auto done = run::record<run::store_sqlite>(path, std::move(*options));
-  progress.clear();
+  view.clear();
   if (!done) return fail(done.error(), code_of_start(done.error(), flags.endpoint));
   if (!done->moved_aside.empty()) say("the earlier run in " + flags.output + " is now " + done->moved_aside);
   const model::run_info& i = done->info;

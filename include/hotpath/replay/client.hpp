@@ -46,7 +46,7 @@ struct client_options {
   std::string id_prefix = {};                  // of X-Request-Id; empty: "hotpath-" and six random digits
   nanoseconds origin{};                        // the run's zero (monotonic_now()), for stamps that others take too; 0: when run() begins
   const stop_flag* stop = nullptr;
-  std::function<void(const progress&)> on_progress = {};  // about every half second, from the caller's thread
+  std::function<void(const progress&)> on_progress = {};  // about every 200 ms, from the caller's thread
 };
 
 // What run() knows beside the requests.
@@ -169,7 +169,7 @@ class client {
         shared.cancel_at.store_relaxed((asked >= 2 ? now : now + options_.drain).ns);
         for (auto& w : workers) w->wake();
       }
-      if (options_.on_progress && now - shown >= nanoseconds{500'000'000}) {
+      if (options_.on_progress && now - shown >= nanoseconds{200'000'000}) {
         shown = now;
         progress p = turns.snapshot();
         p.elapsed = now - begun;

@@ -72,17 +72,43 @@ HOTPATH_FN void dispatch::not_sent(std::uint64_t n) {
   unsent_ += n;
 }
 
+HOTPATH_FN void dispatch::first_content(const model::request& r) {
+  const std::lock_guard lock{mutex_};
+  counts_.ttft_ms.add((r.first_content.at - r.intended.at).ms());
+}
+
+HOTPATH_FN void dispatch::interval(const model::client_interval& i) {
+  const std::lock_guard lock{mutex_};
+  counts_.content_events += i.content_events;
+  counts_.inexact_events += i.inexact_events;
+  const nanoseconds wall = i.end - i.begin;
+  counts_.covered += wall;
+  counts_.loop_lag_ns.merge(i.loop_lag_ns);
+  if (wall <= nanoseconds{}) return;
+  const double share = i.cpu.s() / wall.s();
+  if (!counts_.cpu_share || share > *counts_.cpu_share) counts_.cpu_share = share;
+  if (hot_.size() <= i.thread) hot_.resize(i.thread + 1);
+  hot_[i.thread] = share > 0.85 ? hot_[i.thread] + wall : nanoseconds{};
+}
+
 HOTPATH_FN void dispatch::finished(const model::request& r) {
   const std::lock_guard lock{mutex_};
   --counts_.in_flight;
   ++counts_.finished;
+  if (r.status != model::request_status::ok) ++counts_.errors[static_cast<std::size_t>(r.error)];
+  if (r.sent) {  // as serve/definitions.hpp has the dispatch delay
+    const nanoseconds due = r.slot_free && r.slot_free.at > r.intended.at ? r.slot_free.at : r.intended.at;
+    const nanoseconds connecting = r.connect_begin && r.connected ? r.connected.at - r.connect_begin.at : nanoseconds{};
+    ++counts_.judged;
+    if (r.sent.at - due - connecting > nanoseconds{10'000'000}) ++counts_.late;
+  }
   if (r.status == model::request_status::ok) {
     ++counts_.ok;
     failed_in_a_row_ = 0;
     counts_.output_tokens += static_cast<std::uint64_t>(r.completion_tokens.value_or(0));
-    if (r.first_content) ttft_ms_.add((r.first_content.at - r.intended.at).ms());
+    counts_.output_events += r.chunks.count();
     if (r.first_content && r.completion_tokens.value_or(0) > 1)
-      tpot_ms_.add((r.last_content.at - r.first_content.at).ms() / static_cast<double>(*r.completion_tokens - 1));
+      counts_.tpot_ms.add((r.last_content.at - r.first_content.at).ms() / static_cast<double>(*r.completion_tokens - 1));
   } else if (r.status == model::request_status::failed) {
     ++counts_.failed;
     ++failed_in_a_row_;
@@ -129,13 +155,15 @@ HOTPATH_FN std::uint64_t dispatch::unsent() const {
 
 HOTPATH_FN progress dispatch::snapshot() {
   const std::lock_guard lock{mutex_};
+  counts_.waiting = waiting_.size();
+  counts_.phase = stopped_ || closed_ ? "draining" : "sending";
+  counts_.threads = static_cast<std::uint32_t>(hot_.size());
+  counts_.hot = {};
+  for (const nanoseconds h : hot_)
+    if (h > counts_.hot) counts_.hot = h;
   progress p = counts_;
-  p.waiting = waiting_.size();
-  p.ttft_p50_ms = ttft_ms_.quantile(0.5);
-  p.tpot_p50_ms = tpot_ms_.quantile(0.5);
-  p.phase = stopped_ || closed_ ? "draining" : "sending";
-  ttft_ms_ = stats::sketch{};
-  tpot_ms_ = stats::sketch{};
+  counts_.ttft_ms = counts_.tpot_ms = counts_.loop_lag_ns = stats::sketch{};
+  counts_.cpu_share.reset();
   return p;
 }
 

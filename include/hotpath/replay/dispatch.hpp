@@ -8,7 +8,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <hotpath/core/sketch.hpp>
+#include <vector>
+#include <hotpath/model/client.hpp>
+#include <hotpath/model/progress.hpp>
 #include <hotpath/model/request.hpp>
 #include <hotpath/model/schedule.hpp>
 
@@ -22,14 +24,7 @@ struct error_limits {
   std::uint64_t after = 20;
 };
 
-// A snapshot for people; latencies are those of the requests that finished since the snapshot before.
-struct progress {
-  nanoseconds elapsed{};
-  std::uint64_t sent = 0, finished = 0, ok = 0, failed = 0, in_flight = 0, waiting = 0;
-  std::uint64_t output_tokens = 0;
-  std::optional<double> ttft_p50_ms, tpot_p50_ms;
-  std::string_view phase;   // "sending", "draining"
-};
+using progress = model::progress;
 
 class dispatch {
  public:
@@ -53,6 +48,8 @@ class dispatch {
   void close();
 
   void started();
+  void first_content(const model::request& r);
+  void interval(const model::client_interval& i);  // of one thread; once a second
   void finished(const model::request& r);
   void not_sent(std::uint64_t n);
 
@@ -71,7 +68,7 @@ class dispatch {
   std::deque<turn> waiting_;
   std::string reason_, last_failure_;
   progress counts_;
-  stats::sketch ttft_ms_, tpot_ms_;     // since the last snapshot
+  std::vector<nanoseconds> hot_;        // by thread: above 85 % of a core for so long on end
   std::uint64_t next_ = 0, held_slots_ = 0, failed_in_a_row_ = 0, unsent_ = 0;
   bool stopped_ = false, closed_ = false, refused_ = false;
 };

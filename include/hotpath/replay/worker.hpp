@@ -371,7 +371,9 @@ class worker {
     note_queue(c.socket.descriptor(), r.bytes);
     if (c.sent == c.wire.size()) c.wire = {}, c.sent = 0;  // an answer has begun: it is not a stale connection
     const bool lingering = c.now == state::lingering;
+    const bool begun = c.talk.content_begun();
     c.talk.received({buffer_.data(), r.bytes}, stamp(real, c.talk.record().sent.at));
+    if (!begun && c.talk.content_begun()) run_.dispatch.first_content(c.talk.record());
     interval_.content_events += c.talk.content_events_in_read();
     interval_.inexact_events += c.talk.inexact_events_in_read();
     if (c.talk.complete()) {
@@ -552,6 +554,7 @@ class worker {
     interval_.cpu = hotpath::detail::read_clock(CLOCK_THREAD_CPUTIME_ID) - cpu_begin_;
     interval_.open_descriptors = static_cast<std::uint32_t>(connections_.size() - unused_.size());
     interval_.in_flight = static_cast<std::uint32_t>(in_flight_);
+    run_.dispatch.interval(interval_);
     out_.add(static_cast<const model::client_interval&>(interval_));
     begin_interval();
   }

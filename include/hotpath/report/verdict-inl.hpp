@@ -7,8 +7,8 @@
 
 namespace hotpath::inline HOTPATH_ABI::report {
 
-HOTPATH_FN std::string error_list(const serve::report& r) {
-  auto left = r.requests.errors;
+HOTPATH_FN std::string error_list(const std::array<std::uint64_t, model::error_class_count>& errors) {
+  auto left = errors;
   std::string out;
   for (;;) {  // the largest that is left; <algorithm> would be 28,000 lines for one sort of 21 numbers
     std::size_t most = 0;

@@ -15,6 +15,7 @@
 //   ok           none of these. Under a gate failed requests are part of the share and of nothing else.
 //   Thread safety: pure functions.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -43,7 +44,8 @@ struct verdict {
 verdict judge(const serve::report& r, const judge_options& options = {});
 
 // "2 truncated, 1 reset": failed and cancelled requests by class, the most frequent first. Empty: there are none.
-std::string error_list(const serve::report& r);
+std::string error_list(const std::array<std::uint64_t, model::error_class_count>& errors);
+inline std::string error_list(const serve::report& r) { return error_list(r.requests.errors); }
 // "12 malformed, 1 over a limit". Empty: nothing was lost.
 std::string loss_list(const model::loss& l);
 
