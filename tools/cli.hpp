@@ -57,10 +57,18 @@ struct export_flags {
   output_flags out;
 };
 
+struct metrics_flags {
+  std::string page, engine = "auto", timeout = "5";
+  given later;
+  std::vector<std::string> headers;
+  output_flags out;
+};
+
 exit_code serve_profile(const serve_profile_flags&);
 exit_code serve_report(const serve_report_flags&);
 exit_code traffic(const traffic_flags&);
 exit_code export_requests(const export_flags&);
+exit_code metrics(const metrics_flags&);
 exit_code version(const output_flags&);
 
 // ---- speaking

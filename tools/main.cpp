@@ -24,7 +24,7 @@ class help_text : public CLI::Formatter {
   help_text() { column_width(29); }
   std::string make_usage(const CLI::App* app, std::string name) const override {
     std::string out = "usage: " + (app->get_parent() != nullptr ? app->get_parent()->get_name() + " " : std::string()) + (name.empty() ? app->get_name() : app->get_name());
-    for (const CLI::Option* o : app->get_options([](const CLI::Option* opt) { return opt->get_positional(); })) out += " " + o->get_name(true);
+    for (const CLI::Option* o : app->get_options([](const CLI::Option* opt) { return opt->get_positional(); })) out += o->get_required() ? " " + o->get_name(true) : " [" + o->get_name(true) + "]";
     if (!app->get_subcommands([](const CLI::App*) { return true; }).empty()) out += " COMMAND";
     return out + " [flags]\n";
   }
@@ -128,6 +128,17 @@ void export_requests(CLI::App& app, tools::export_flags& f) {
   a->footer("example:\n  hotpath export .hotpath/serve_run --format ndjson --output requests.ndjson");
 }
 
+void metrics(CLI::App& app, tools::metrics_flags& f) {
+  CLI::App* a = app.add_subcommand("metrics", "show what an engine says of itself, or what changed");
+  a->add_option("PAGE", f.page, "address of a server or of its metrics, or a file")->required();
+  a->add_option("LATER", f.later, "a second one: shows the difference");
+  value(a, "--engine", f.engine, "NAME", "auto, vllm, sglang, trtllm, llamacpp, dynamo or\ngeneric (default: auto, as the names tell)", "server");
+  value(a, "--header", f.headers, "K:V", "added to the request; may be repeated", "server")->expected(1)->allow_extra_args(false)->take_all();
+  value(a, "--timeout", f.timeout, "S", "for an answer (default: 5)", "server");
+  output(a, f.out, "text or json (default: text)");
+  a->footer("examples:\n  hotpath metrics http://localhost:8000\n  hotpath metrics before.prom after.prom --json");
+}
+
 // The subcommand that was being read when parsing failed, or the program itself.
 const CLI::App& reached(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
@@ -182,8 +193,9 @@ int run(int argc, char** argv) {
   tools::serve_report_flags report;
   tools::traffic_flags workload;
   tools::export_flags rows;
+  tools::metrics_flags look;
   tools::output_flags version;
-  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows);
+  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows), metrics(app, look);
   output(app.add_subcommand("version", "print the version"), version, "text or json (default: text)");
   for (CLI::App* a : app.get_subcommands([](const CLI::App*) { return true; })) a->group("commands")->set_help_flag("-h,--help", "this text")->group("output");
   app.require_subcommand(0, 1);
@@ -209,6 +221,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("serve-report")) return static_cast<int>(tools::serve_report(report));
   if (app.got_subcommand("traffic")) return static_cast<int>(tools::traffic(workload));
   if (app.got_subcommand("export")) return static_cast<int>(tools::export_requests(rows));
+  if (app.got_subcommand("metrics")) return static_cast<int>(tools::metrics(look));
   if (app.got_subcommand("version") || show_version) return static_cast<int>(tools::version(version));
   tools::say("a command is missing");
   const std::string help = tidy(app.help());
