@@ -66,6 +66,7 @@ inline serve::report good() {
 inline serve::report served() {
   serve::report r = good();
   r.run.engine_version = "0.33.0";
+  r.steady.cut = 24, r.steady.begin = 2'400_ms, r.steady.end = 59'900_ms, r.steady.requests_per_s = 12.02, r.steady.output_tokens_per_s = 1538.2, r.steady.in_flight = 15.97;
   auto& s = r.server;
   s.engine = "vllm", s.scrapes = 64, s.failed = 1, s.skipped = 2, s.begin = 3_ms, s.end = 61'020_ms, s.bracketed = true;
   const auto bucketed = [](double n, double mean, std::array<std::optional<serve::bounds>, 4> q) {
@@ -140,6 +141,7 @@ inline serve::report tiny() {
   r.throughput.requests_per_s->ci.reset(), r.throughput.output_tokens_per_s.reset(), r.throughput.input_tokens_per_s.reset();
   r.goodput = {}, r.goodput.missing = "no limits were set (--slo)", r.run.slo = {};
   r.over_time = {};
+  r.steady.missing = "fewer than 50 requests";
   r.client.cpu_share.reset(), r.client.loop_lag_p50_ms.reset(), r.client.loop_lag_p99_ms.reset(), r.client.loop_lag_max_ms.reset();
   r.client.read_lag_p99_ms.reset(), r.client.kernel_stamps = false, r.client.user_stamp_share = 1;
   r.tokens = {}, r.tokens.source = "none";

@@ -25,6 +25,7 @@ class serve_json {
     group("tokens", [&] { tokens(); });
     for (std::size_t i = 0; i < r_.latency.size(); ++i) latency(serve::metric_names[i], r_.latency[i]);
     group("throughput", [&] { throughput(); });
+    steady();
     group("goodput", [&] { goodput(); });
     group("concurrency", [&] { concurrency(); });
     group("stalls", [&] { stalls(); });
@@ -251,6 +252,20 @@ class serve_json {
                  v ? "too few requests for an interval" : why(name));
       line.object_end();
     });
+  }
+
+  void steady() {
+    const auto& s = r_.steady;
+    w_.key("steady");
+    if (!s.missing.empty() || s.end <= s.begin) {
+      w_.null(), missing("steady", s.missing.empty() ? "not looked for" : s.missing);
+      return;
+    }
+    w_.object_begin(), at_ = "steady.";
+    w_.member("cut", s.cut), figure("begin_s", s.begin.s()), figure("end_s", s.end.s());
+    figure("requests_per_s", s.requests_per_s, "no data"), figure("output_tokens_per_s", s.output_tokens_per_s, "token counts are not known");
+    figure("in_flight", s.in_flight, "no data");
+    at_.clear(), w_.object_end();
   }
 
   void goodput() {

@@ -216,6 +216,14 @@ HOTPATH_FN void facts::goodput(std::vector<fact>& out) const {
 HOTPATH_FN std::vector<fact> facts::rates() const {
   std::vector<fact> out;
   goodput(out);
+  if (const auto& s = r_.steady; s.missing.empty() && s.end > s.begin) {
+    std::vector<std::string> parts;
+    if (s.requests_per_s) parts.push_back(glued(words::grouped(*s.requests_per_s) + " requests/s"));
+    if (s.output_tokens_per_s) parts.push_back(glued(words::grouped(*s.output_tokens_per_s) + " output tokens/s"));
+    if (s.in_flight) parts.push_back(glued(words::number(*s.in_flight) + " in flight"));
+    out.push_back({"steady state", "from " + glued(words::number(s.begin.s()) + " s") + " to " + glued(words::number(s.end.s()) + " s") +
+                                       (s.cut != 0 ? ", without the first " + words::count(s.cut, "request") : "") + (parts.empty() ? "" : ": " + joined(parts))});
+  }
   const auto& c = r_.concurrency;
   if (r_.throughput.window.ns > 0) {
     std::string s = glued("mean " + words::number(c.mean)) + ", " + glued("max " + words::count(static_cast<std::uint64_t>(c.max)));
@@ -391,6 +399,7 @@ HOTPATH_FN std::vector<fact> facts::missing() const {
   if (!r_.throughput.requests_per_s) add("throughput", r_.throughput.missing);
   else if (!r_.throughput.output_tokens_per_s) add("tokens/s", "token counts are not known");
   if (!r_.goodput.share) add("goodput", r_.goodput.missing);
+  if (!r_.steady.missing.empty()) add("steady state", r_.steady.missing);
   if (!r_.client.cpu_share) add("client CPU", "the client stored no measurements of itself");
   if (!has_server()) {
     add("server", r_.server.missing.empty() ? "its metrics were not read" : r_.server.missing);
