@@ -275,6 +275,24 @@ TEST_CASE("metrics: headers and credentials are sent with each scrape and appear
   }
 }
 
+TEST_CASE("metrics: a server that repeats what it was sent puts no secret into a scrape") {
+  scripted::server server;
+  const std::string url = "http://user:CANARY-password@" + server.url().substr(7) + "/?api_key=CANARY-query";
+  const metrics::scrape_options o{.endpoint = url, .headers = {{"Authorization", "Bearer CANARY-header"}}};
+  for (const char* body : {"<html>CANARY-header CANARY-password CANARY-query</html>", "vllm:num_requests_running{model_name=\"CANARY-header\"} 1\nvllm:num_requests_wating{x=\"CANARY-query\"} 1\n",
+                           "vllm:num_requests_running 1\nvllm:prompt_tokens_total{a=\"CANARY-password\"} -1\n"}) {
+    server.on("/metrics?api_key=CANARY-query", answer(body));
+    const auto s = metrics::scrape_once(o);
+    REQUIRE(s);
+    CAPTURE(s->error);
+    CHECK(s->error.find("CANARY") == std::string::npos);
+    CHECK_FALSE(says(s->problems, "CANARY"));
+    for (const auto& m : s->series) CHECK(m.source.find("CANARY") == std::string::npos);
+    CHECK((s->ok() ? all(s->problems) + (s->series.empty() ? "" : s->series[0].source) : s->error) != "");
+  }
+  CHECK(metrics::scrape_once(o)->series.size() == 1);
+}
+
 TEST_CASE("metrics: a scraper that is let go without stop makes no last scrape") {
   scripted::server server;
   server.on("/metrics", answer(page(1)));

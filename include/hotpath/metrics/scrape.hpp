@@ -12,7 +12,8 @@
 //   Scrapes are due at start + k x interval. One that takes longer than the interval makes the next ones not later but fewer:
 //   model::scrape::skipped of the one that follows says how many.
 //   The sink is called from that thread (in the case of a name that is looked up for too long: from start() or stop()), never twice
-//   at once, and never after stop() has returned. Headers are sent and not kept anywhere else. One connection per scrape.
+//   at once, and never after stop() has returned. Headers are sent and kept nowhere else; where a server repeats
+//   them, or the credentials of its address, they are replaced. One connection per scrape.
 #pragma once
 #include <algorithm>
 #include <chrono>              // wait_for of a condition variable
@@ -26,6 +27,7 @@
 #include <thread>
 #include <utility>
 #include <vector>
+#include <hotpath/core/text.hpp>
 #include <hotpath/metrics/page.hpp>
 #include <hotpath/net/fetch.hpp>
 
@@ -51,13 +53,37 @@ struct scrape_target {
   std::vector<std::string> paths;
   std::size_t chosen = 0;
   bool known = false;
+  std::vector<std::string> secrets = {};      // a server may repeat what it was sent
 };
+
+inline void add_secrets(scrape_target& t, const std::vector<net::header>& headers) {
+  const auto add = [&](std::string_view value) {
+    if (!value.empty()) t.secrets.emplace_back(value);
+  };
+  const auto header = [&](std::string_view value) { add(value), add(value.substr(value.rfind(' ') + 1)); };  // with and without "Bearer"; npos + 1 is 0
+  for (const net::header& h : headers)
+    if (text::is_secret_name(h.name)) header(h.value);
+  header(t.where.basic_authorization());
+  add(t.where.user_info), add(std::string_view(t.where.user_info).substr(t.where.user_info.find(':') + 1));
+  text::split(t.where.query, '&', [&](std::string_view pair) {
+    std::string_view value = pair;
+    if (text::is_secret_name(text::take(value, '='))) add(value);
+  });
+}
+
+inline void redact(std::string& words, const std::vector<std::string>& secrets, std::size_t shortest) {
+  std::vector<std::string_view> found;
+  for (const std::string& secret : secrets)
+    if (secret.size() >= shortest && words.find(secret) != std::string::npos) found.push_back(secret);
+  if (!found.empty()) words = text::redact_text(words, found);
+}
 
 inline result<scrape_target> target_of(const scrape_options& o) {
   auto where = net::parse_url(o.url.empty() ? o.endpoint : o.url);
   if (!where) return where.error();
   scrape_target t{std::move(*where), {"/metrics", "/prometheus/metrics"}};
   if (!o.url.empty() && !t.where.base.empty()) t.paths = {""}, t.known = true;
+  add_secrets(t, o.headers);
   return t;
 }
 
@@ -78,10 +104,13 @@ model::scrape ask(const scrape_options& o, const scrape_target& t, std::size_t p
     if (page->status == 401 || page->status == 403) s.error += "; the server wants a header with a key";
     else if (next) s.error += "; are metrics switched on (SGLang: --enable-metrics, llama.cpp: --metrics), and is this their address?";
   } else {
+    // Before anything of it is shown or kept. Shorter ones are digits of figures more likely than a key repeated.
+    redact(page->body, t.secrets, 8);
     s = read_page(page->body, o.page);
     if (!s.ok()) s.error = t.where.display() + t.paths[path] + ": " + s.error;
     next = kind_of(page->body) == body_kind::iteration_stats;
   }
+  redact(s.error, t.secrets, 1);
   s.begin = begin - origin, s.end = end - origin;
   return s;
 }
