@@ -32,12 +32,12 @@ struct sampling {
   double temperature = 0;                  // 0: the likeliest token
   std::uint64_t seed = 0;                  // with a temperature; the same seed, the same answer
   bool ignore_eos = false;
-  std::vector<std::string> stop;           // ends the answer; not part of it
+  std::vector<std::string> stop = {};      // ends the answer; not part of it
 };
 
 struct request {
-  std::string id;                          // for logs
-  std::vector<kv::token> prompt;
+  std::string id = {};                     // for logs
+  std::vector<kv::token> prompt = {};
   sampling how = {};
   nanoseconds arrival{};                   // CLOCK_MONOTONIC; 0: now
 };
@@ -70,8 +70,8 @@ struct step_report {
   std::uint64_t prompt_tokens = 0, cached_prompt_tokens = 0;       // of requests that got their first token
   std::uint64_t prefix_queries = 0, prefix_hits = 0;               // tokens, of requests that began to run for the first time
   nanoseconds elapsed{};
-  std::vector<output> outputs;
-  std::vector<finished_request> finished;
+  std::vector<output> outputs = {};
+  std::vector<finished_request> finished = {};
   bool empty() const { return context_requests + generation_requests == 0; }
 };
 

@@ -134,7 +134,7 @@ class front {
       if (out.body.empty()) out.set_content(error_body(out.status, out.status == 404 ? "no route " + in.method + " " + in.path : "the request cannot be read"), "application/json");
     });
     http_.set_exception_handler([](const httplib::Request&, httplib::Response& out, std::exception_ptr) { fail(out, 500, "internal error"); });
-    http_.Get("/health", [this](const auto&, auto& out) { s_.log.debug(role::api, "Called check_health."), out.status = 200; });
+    http_.Get("/health", [this](const auto&, auto& out) { s_.log.debug(role::api, "Called check_health."), out.status = closing_ ? 503 : 200; });
     http_.Get("/version", [](const auto&, auto& out) { out.set_content("{\"version\":\"" HOTPATH_VERSION_STRING "\"}", "application/json"); });
     http_.Get("/metrics", [this](const auto&, auto& out) { out.set_content(engine_.metrics_page(), "text/plain; version=0.0.4; charset=utf-8"); });
     http_.Get("/v1/models", [this](const auto&, auto& out) { out.set_content(models(), "application/json"); });
@@ -153,15 +153,16 @@ class front {
     return port > 0 ? port_ = port : 0;
   }
   void serve() { http_.listen_after_bind(); }
-  // No new connections, no new requests on those that are there.
-  void close_door() { http_.stop(); }
+  // Nothing new is answered. (Not stop(): the library would cut off the answers that are under way.)
+  void close_door() { closing_ = true; }
   // Waits until all answers are written, at most so long. True: they are.
   bool wait_for_answers(double seconds) {
     std::unique_lock hold{mutex_};
     return quiet_.wait_for(hold, std::chrono::duration<double>(seconds), [&] { return answering_ == 0; });
   }
-  // Connections that wait for another request would keep serve() for as long as they may: they are hung up on.
-  void hang_up() const {
+  // Ends serve(). Connections that wait for another request would keep it for as long as they may: they are hung up on.
+  void hang_up() {
+    http_.stop();
     for (int fd = 3; fd < FD_SETSIZE; ++fd) {
       sockaddr_storage at{}, peer{};
       socklen_t size = sizeof at, peer_size = sizeof peer;
@@ -191,6 +192,7 @@ class front {
 
   void complete(const httplib::Request& in, httplib::Response& out, bool chat) {
     const nanoseconds arrival = monotonic_now();
+    if (closing_) return fail(out, 503, "the server is shutting down");
     auto asked = read_completion(in.body, chat, s_.name, s_.model, s_.model.seed);
     if (!asked) return fail(out, asked.error().code == errc::not_found ? 404 : 400, asked.error().detail);
     auto a = std::make_shared<answer>();
@@ -228,7 +230,8 @@ class front {
       if (a.asked.stream) a.text->add_events(o, a.bytes);
       else a.text->take(o);
     if (!a.asked.stream && a.text->done()) a.bytes = a.text->body();
-    if (!a.bytes.empty() && !to.write(a.bytes.data(), a.bytes.size())) return false;
+    if (a.bytes.empty()) return to.is_writable();
+    if (!to.write(a.bytes.data(), a.bytes.size())) return false;
     if (a.text->done()) to.done();
     return true;
   }
@@ -286,9 +289,10 @@ class front {
   int port_ = 0;
   std::int64_t started_ = realtime_now().ns / 1'000'000'000;
   std::atomic<std::uint64_t> random_{static_cast<std::uint64_t>(realtime_now().ns)};
+  std::atomic<bool> closing_{false};
   std::mutex mutex_;
   std::condition_variable quiet_;
-  std::size_t answering_ = 0;
+  std::size_t answering_ = 0;  // answers whose last byte is not written
 };
 
 std::string thousands(std::uint64_t n) {
