@@ -149,8 +149,8 @@ class serve_text {
     while (shown < 8 && used + columns[shown] + 15 <= page_.width()) used += columns[shown++];
     for (const server_engine& e : engines) longest = columns_of(e[0]) > longest ? columns_of(e[0]) : longest;
     const std::size_t room = longest + 2 < page_.width() - used ? (longest + 2 < 15 ? 15 : longest + 2) : page_.width() - used;
-    const auto row = [&](const server_engine& e, style s) {
-      std::string first = e[0];
+    const auto row = [&](const auto& e, style s) {
+      std::string first(e[0]);
       while (columns_of(first) > room - 1) {  // the end tells engines apart, "…engine=1": the beginning goes
         const std::size_t skip = first.starts_with(page_.mark("\u2026", "...")) ? page_.mark("\u2026", "...").size() : 0;
         first = std::string(page_.mark("\u2026", "...")) + first.substr(skip + glyph_at(first, skip).bytes);

@@ -253,7 +253,7 @@ HOTPATH_FN std::vector<facts::steps> facts::over_time() const {
 
 HOTPATH_FN std::string facts::server_title() const {
   const auto& s = r_.server;
-  return (s.engine.empty() || s.engine == "generic" ? "the engine" : prose(s.engine, 32)) + "'s own figures over " + words::duration(s.end - s.begin);
+  return "its own figures over " + words::duration(s.end - s.begin) + (s.engine.empty() || s.engine == "generic" ? "" : ", in " + prose(s.engine, 32) + "'s names");
 }
 
 HOTPATH_FN std::string facts::gauge(const serve::engine_figures::gauge& g, std::string (*show)(double)) {

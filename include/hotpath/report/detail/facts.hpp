@@ -31,7 +31,7 @@ struct server_latency {
   std::string n, mean, p50, p99;
 };
 using server_engine = std::array<std::string, 8>;
-inline constexpr server_engine server_engine_head = {"engine", "running", "waiting", "KV max", "hit rate", "preempted", "tokens out", "TTFT mean"};
+inline constexpr std::array<std::string_view, 8> server_engine_head = {"engine", "running", "waiting", "KV max", "hit rate", "preempted", "tokens out", "TTFT mean"};
 
 class facts {
  public:
