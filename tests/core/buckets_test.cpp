@@ -90,6 +90,10 @@ TEST_CASE("buckets: F-MET-13 what went backwards counts from its restart") {
   CHECK(d.of.count == 2);
   CHECK(d.of.sum == 1.5);
   CHECK(d.of.cumulative == std::vector<double>{1, 2, 2});
+  // A counter has no buckets.
+  CHECK(buckets::subtract({.count = 2}, {.count = 5}).reset);
+  CHECK(buckets::subtract({.count = 2}, {.count = 5}).of.count == 2);
+  CHECK_FALSE(buckets::subtract({.count = 5}, {.count = 5}).reset);
   // As many values as before, but one bucket has fewer: it began anew and caught up.
   CHECK(buckets::subtract(made({1, 2, inf}, {1, 5, 6}), made({1, 2, inf}, {3, 4, 6})).reset);
 }

@@ -280,6 +280,9 @@ TEST_CASE("metrics: F-MET-14 older names are read, newer ones win, and rows of t
   CHECK(value(both, kv_usage) == 0.6);
   CHECK(find(metrics::read_page(histogram("sglang:time_per_output_token_seconds", "", {{"1", 1}, {"+Inf", 1}}, 1, 1)), itl) != nullptr);
   CHECK(value(metrics::read_page("trtllm:num_requests_running 3\n"), running) == 3);
+  // Some pages of several processes have counters without the suffix.
+  CHECK(value(metrics::read_page("sglang:prompt_tokens 3\nsglang:num_retracted_requests 2\n"), prompt_tokens) == 3);
+  CHECK(value(metrics::read_page("vllm:kv_cache_usage_perc_total 0.5\n"), kv_usage) == 0.5);
 
   const metrics::page_options mine{.names = {{.engine = "vllm", .name = "vllm:kv_pool_used_ratio", .what = kv_usage}, {.engine = "house", .name = "house_queue", .what = waiting}}};
   CHECK(value(metrics::read_page("vllm:kv_pool_used_ratio 0.7\nvllm:kv_cache_usage_perc 0.6\n", mine), kv_usage) == 0.7);

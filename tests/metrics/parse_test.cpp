@@ -143,7 +143,7 @@ TEST_CASE("metrics: F-MET-08 NaN and infinities are values; out of range and hex
 
 TEST_CASE("metrics: numbers are those of strtod, to the last bit") {
   for (const char* v : {"0", "-0", "0.1", "0.30000000000000004", "1795320611.1966865", "9007199254740993", "123456789012345", "1234567890123456", "0.000001", "100000000000000000000",
-                        "12345678.9012345", "123456789.012345", "1.7976931348623157e308", "2.2250738585072014e-308", "4.9e-324", "0.19164748576839097", "999999999999999", "0.999999999999999"}) {
+                        "12345678.9012345", "123456789.012345", "1.7976931348623157e308", "2.2250738585072014e-308", "4.9e-324", "0.19164748576839097", "999999999999999", "0.999999999999999", "91399620.84340797", "944608837.2433843", "986.5452293525111"}) {
     CAPTURE(v);
     struct {
       double value = 0;
@@ -188,6 +188,10 @@ TEST_CASE("metrics: lines that are wrong are counted, each once, and the first i
   }
   CHECK(refused(std::string_view("a{b=\"c\0d\"} 1", 13)));
   CHECK(refused(std::string_view("a\0 1", 4)));
+  // A line end ends a value whatever follows it.
+  const outcome open = read("a{b=\"cccc\ndddddddddddddddd\"} 1\ne 2\n");
+  CHECK(open.lines == std::vector<std::string>{"e{} 2"});
+  CHECK(open.p.lost.malformed == 2);
   const outcome o = read("a 1\nb\nc 2\nd{\n");
   CHECK(o.lines == std::vector<std::string>{"a{} 1", "c{} 2"});
   CHECK(o.p.lost.malformed == 2);

@@ -71,6 +71,27 @@ TEST_CASE("metrics: a scraper asks once before, periodically, and once after, ea
   CHECK(server.now().other == got.size());
 }
 
+TEST_CASE("metrics: the last page is asked for again until two in a row count the same and nothing is with the engine") {
+  scripted::server server;
+  server.on("/metrics", answer("vllm:num_requests_running 0\nvllm:prompt_tokens_total 5\n"));
+  const auto asked = [&](nanoseconds settle) {
+    const auto before = server.now().other;
+    keeper k;
+    auto o = fast(server.url());
+    o.settle = settle;
+    metrics::scraper<> engine{o};
+    REQUIRE(engine.start(monotonic_now(), k.sink()));
+    engine.stop();
+    CHECK(k.got.back().when == moment::after);
+    CHECK(value(k.got.back(), prompt_tokens) == 5);
+    return server.now().other - before - k.got.size();  // pages that were asked for and not given
+  };
+  CHECK(asked(0_s) == 0);
+  CHECK(asked(20_s) == 1);
+  server.on("/metrics", answer("vllm:num_requests_running 1\nvllm:prompt_tokens_total 5\n"));
+  CHECK(asked(100_ms) >= 1);  // it never comes to rest: as long as allowed
+}
+
 TEST_CASE("metrics: scrapes are due at multiples of the interval, however the one before ended") {
   scripted::server server;
   server.on("/metrics", {scripted::pause(scripted::ms(35)), say(scripted::http(200, page(1), "", text_type))});

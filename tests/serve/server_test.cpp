@@ -108,7 +108,7 @@ TEST_CASE("serve: the difference is of the run when the first scrape ended befor
 }
 
 TEST_CASE("serve: F-MET-13 a counter that went backwards counts from its restart, with all of its engine, and is marked") {
-  const auto s = fold({before(0).has(prompt_tokens, 100).has(preemptions, 0).times(ttft, 1, 5, 9, 1).has(generation_tokens, 7, "engine=1").s,
+  const auto s = fold({before(0).has(prompt_tokens, 100).has(preemptions, 1).times(ttft, 1, 5, 9, 1).has(generation_tokens, 7, "engine=1").s,
                        at(1).has(prompt_tokens, 150).has(preemptions, 3).times(ttft, 1, 6, 10, 2).has(generation_tokens, 8, "engine=1").s,
                        at(2).has(prompt_tokens, 20).has(preemptions, 3).times(ttft, 1, 2, 20, 3).has(generation_tokens, 9, "engine=1").s,
                        after(3).has(prompt_tokens, 170).has(preemptions, 5).times(ttft, 2, 4, 30, 6).has(generation_tokens, 17, "engine=1").s});
@@ -135,6 +135,9 @@ TEST_CASE("serve: F-MET-13 a beginning that moved is a restart even where the va
   const auto moved = fold({before(0).has(prompt_tokens, 100, "", 5000).s, after(1).has(prompt_tokens, 150, "", 6000).s});
   CHECK(moved.all.prompt_tokens == 150.0);
   CHECK(moved.all.reset);
+  // It speaks for those of its engine that do not tell when they began.
+  const auto others = fold({before(0).has(prompt_tokens, 100, "", 5000).has(preemptions, 3).s, after(1).has(prompt_tokens, 150, "", 6000).has(preemptions, 4).s});
+  CHECK(others.all.preemptions == 4.0);
   const auto same = fold({before(0).has(prompt_tokens, 100, "", 5000).s, after(1).has(prompt_tokens, 150, "", 5000).s});
   CHECK(same.all.prompt_tokens == 50.0);
   CHECK_FALSE(same.all.reset);
@@ -261,18 +264,18 @@ TEST_CASE("serve: F-MET-15 steps over time are empty where no scrape fell, and s
 
 TEST_CASE("serve: a long run stays within its memory, and its steps keep every value") {
   serve::server_fold f;
-  for (int i = 0; i < 5000; ++i) f.add(at(i + 0.5).has(running, i < 2500 ? 1 : 3).has(prompt_tokens, 10.0 * i).s);
+  // 0 and 2 in turn, then 2 and 4.
+  for (int i = 0; i < 5000; ++i) f.add(at(i + 0.5).has(running, (i < 2500 ? 1 : 3) + (i % 2 == 0 ? -1 : 1)).has(prompt_tokens, 10.0 * i).s);
   const auto s = f.finish({.first = 1_s, .last = 4999_s, .begin = 0_s, .step = 500_s, .steps = 10});
   CHECK(s.all.prompt_tokens == 49990.0);
   CHECK(s.all.running.n == 5000);
   REQUIRE(s.over_time.running.size() == 10);
-  CHECK(s.over_time.running[0] == 1);
-  CHECK(s.over_time.running[9] == 3);
+  CHECK(s.over_time.running[0] == doctest::Approx(1).epsilon(0.02));  // a step of 10.24 s holds 10 or 11
+  CHECK(s.over_time.running[9] == doctest::Approx(3).epsilon(0.02));
   const auto own = f.finish();
   CHECK(own.over_time.running.size() <= 1024);
   CHECK(own.over_time.running.size() >= 480);
-  CHECK(own.over_time.running.front() == 1);
-  CHECK(own.over_time.running.back() == 3);
+  CHECK(own.over_time.running[3] == doctest::Approx(1).epsilon(0.2));
 }
 
 TEST_CASE("serve: one scrape alone has gauges and no differences") {
