@@ -142,7 +142,7 @@ HOTPATH_FN std::vector<fact> facts::requests() const {
     out.push_back({"failures", prose(error_list(r_)), style::bad});
     if (!q.first_error.empty()) out.push_back({"first failure", prose(q.first_error, 1024)});
   }
-  if (r_.lost) out.push_back({"lost", loss_list(r_.lost), style::bad});
+  out.push_back({"lost", r_.lost ? loss_list(r_.lost) : "nothing", r_.lost ? style::bad : style::plain});
   if (r_.run.workload_loss) out.push_back({"lines skipped", loss_list(r_.run.workload_loss), style::warn});
   std::vector<std::string> ends;
   for (const auto& [reason, n] : q.finish_reasons) ends.push_back(prose(reason, 64) + " " + words::count(n));
