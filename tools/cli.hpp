@@ -10,6 +10,7 @@
 #include <hotpath/core/result.hpp>
 #include <hotpath/core/time.hpp>
 #include <hotpath/model/run.hpp>
+#include <hotpath/net/http.hpp>
 #include <hotpath/report/text.hpp>
 #include <hotpath/report/verdict.hpp>
 
@@ -64,11 +65,20 @@ struct metrics_flags {
   output_flags out;
 };
 
+struct doctor_flags {
+  std::string endpoint;
+  given model, metrics_url, api_key_env, api_key_file;
+  std::vector<std::string> headers;
+  bool send_request = false;
+  output_flags out;
+};
+
 exit_code serve_profile(const serve_profile_flags&);
 exit_code serve_report(const serve_report_flags&);
 exit_code traffic(const traffic_flags&);
 exit_code export_requests(const export_flags&);
 exit_code metrics(const metrics_flags&);
+exit_code doctor(const doctor_flags&);
 exit_code version(const output_flags&);
 
 // ---- speaking
@@ -109,6 +119,8 @@ hotpath::result<double> read_number(std::string_view flag, std::string_view valu
 hotpath::result<hotpath::nanoseconds> read_seconds(std::string_view flag, std::string_view value);      // 30, 0.5, 500ms, 2m
 hotpath::result<hotpath::model::slo> read_slo(std::string_view value);                                  // ttft=500ms,tpot=50ms,e2e=30s
 hotpath::result<std::optional<double>> read_gate(const given& value);                                   // --gate, --gate 0.95, --gate 95%
+// What --header, --api-key-env and --api-key-file ask for; at most one of the last two.
+hotpath::result<std::vector<hotpath::net::header>> read_headers(const std::vector<std::string>& lines, const given& key_env, const given& key_file);
 std::string file_of_run(const std::string& path);                  // a folder stands for the run in it
 
 // argv for the manifest: values of --header and secrets in addresses replaced. wipe() does the same to the process list.

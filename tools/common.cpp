@@ -141,6 +141,56 @@ result<void> output_file::close() {
   return {};
 }
 
+namespace {
+result<std::string> read_key_file(const std::string& path) {
+  const auto no = [&](std::string detail, std::string hint = {}) {
+    return error{.code = errc::unreadable, .detail = std::move(detail), .source = "--api-key-file " + path, .hint = std::move(hint)};
+  };
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return no(std::strerror(errno));
+  struct stat s {};
+  char bytes[8193];
+  const bool known = ::fstat(fd, &s) == 0;
+  const ssize_t n = known && S_ISREG(s.st_mode) ? ::read(fd, bytes, sizeof bytes) : -1;
+  ::close(fd);
+  if (n < 0) return no("is not a readable file");
+  if ((s.st_mode & 077) != 0) return no("others may read it", "chmod 600 " + path);
+  if (n > 8192) return no("is longer than 8 KiB, which is no key");
+  const std::string key(text::trim(std::string_view(bytes, static_cast<std::size_t>(n))));
+  if (key.empty()) return no("is empty");
+  return key;
+}
+}  // namespace
+
+result<std::vector<net::header>> read_headers(const std::vector<std::string>& lines, const given& key_env, const given& key_file) {
+  const auto wrong = [](std::string_view flag, std::string detail, std::string hint = {}) {
+    return error{.code = errc::usage, .detail = std::move(detail), .source = std::string(flag), .hint = std::move(hint)};
+  };
+  std::vector<net::header> out;
+  for (const std::string& line : lines) {
+    auto h = net::parse_header(line);
+    if (!h) return wrong("--header", h.error().detail, h.error().hint);
+    out.push_back(*h);
+  }
+  if (key_env && key_file) return wrong("--api-key-env and --api-key-file", "give one of them");
+  std::string key;
+  if (key_env) {
+    const char* v = std::getenv(key_env->c_str());
+    if (v == nullptr || *v == '\0') return wrong("--api-key-env", "the environment has no variable " + *key_env, "name the variable, not the key");
+    key = v;
+  }
+  if (key_file) {
+    auto k = read_key_file(*key_file);
+    if (!k) return k.error();
+    key = *k;
+  }
+  if (key.empty()) return out;
+  auto h = net::parse_header("Authorization: Bearer " + key);
+  if (!h) return wrong(key_env ? "--api-key-env" : "--api-key-file", "the key has a character that no HTTP header may have");
+  out.push_back(*h);
+  return out;
+}
+
 std::string file_of_run(const std::string& path) {
   struct stat s {};
   if (::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode)) return path + (path.ends_with('/') ? "" : "/") + "serve_profile.db";

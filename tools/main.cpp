@@ -92,7 +92,7 @@ void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
   g = "output";
   value(a, "--output", f.output, "DIR", "where the run goes: DIR/serve_profile.db\n(default: .hotpath/serve_run)", g);
   flag(a, "--store-text", f.store_text, "keep prompts and answers in the run", g);
-  output(a, f.out, "text or json (default: text)");
+  output(a, f.out, "text, json or md (default: text)");
   a->footer("example:\n  hotpath serve-profile --endpoint http://localhost:8000 --concurrency 16 \\\n      --slo ttft=500ms,tpot=50ms");
   a->callback([&f, duration] { f.duration_given = duration->count() != 0; });
 }
@@ -101,7 +101,7 @@ void serve_report(CLI::App& app, tools::serve_report_flags& f) {
   CLI::App* a = app.add_subcommand("serve-report", "print the report of a recorded run");
   a->add_option("RUN", f.run, "serve_profile.db, or the folder it is in")->required();
   slo(a, f.slo, f.gate, "limits to judge by, instead of the run's own:\nttft=500ms,tpot=50ms,e2e=30s");
-  output(a, f.out, "text or json (default: text)");
+  output(a, f.out, "text, json or md (default: text)");
   a->footer("example:\n  hotpath serve-report .hotpath/serve_run --json");
 }
 
@@ -137,6 +137,20 @@ void metrics(CLI::App& app, tools::metrics_flags& f) {
   value(a, "--timeout", f.timeout, "S", "for an answer (default: 5)", "server");
   output(a, f.out, "text or json (default: text)");
   a->footer("examples:\n  hotpath metrics http://localhost:8000\n  hotpath metrics before.prom after.prom --json");
+}
+
+void doctor(CLI::App& app, tools::doctor_flags& f) {
+  CLI::App* a = app.add_subcommand("doctor", "check what this machine and an endpoint offer");
+  const char* g = "server";
+  value(a, "--endpoint", f.endpoint, "URL", "look at this one too (default: only the machine)", g);
+  flag(a, "--send-request", f.send_request, "send one request of a few tokens; otherwise the\nserver is asked nothing that makes it work", g);
+  value(a, "--model", f.model, "NAME", "of that request (default: the first of /v1/models)", g);
+  value(a, "--metrics-url", f.metrics_url, "URL", "(default: /metrics of the endpoint)", g);
+  value(a, "--header", f.headers, "K:V", "added to each request; may be repeated", g)->expected(1)->allow_extra_args(false)->take_all();
+  value(a, "--api-key-env", f.api_key_env, "VAR", "environment variable with the API key", g);
+  value(a, "--api-key-file", f.api_key_file, "FILE", "file with the API key, mode 0600", g);
+  output(a, f.out, "text or json (default: text)");
+  a->footer("exit 0: nothing limits a measurement, 5: something does\n\nexample:\n  hotpath doctor --endpoint http://localhost:8000");
 }
 
 // The subcommand that was being read when parsing failed, or the program itself.
@@ -194,8 +208,9 @@ int run(int argc, char** argv) {
   tools::traffic_flags workload;
   tools::export_flags rows;
   tools::metrics_flags look;
+  tools::doctor_flags health;
   tools::output_flags version;
-  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows), metrics(app, look);
+  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows), metrics(app, look), doctor(app, health);
   output(app.add_subcommand("version", "print the version"), version, "text or json (default: text)");
   for (CLI::App* a : app.get_subcommands([](const CLI::App*) { return true; })) a->group("commands")->set_help_flag("-h,--help", "this text")->group("output");
   app.require_subcommand(0, 1);
@@ -222,6 +237,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("traffic")) return static_cast<int>(tools::traffic(workload));
   if (app.got_subcommand("export")) return static_cast<int>(tools::export_requests(rows));
   if (app.got_subcommand("metrics")) return static_cast<int>(tools::metrics(look));
+  if (app.got_subcommand("doctor")) return static_cast<int>(tools::doctor(health));
   if (app.got_subcommand("version") || show_version) return static_cast<int>(tools::version(version));
   tools::say("a command is missing");
   const std::string help = tidy(app.help());

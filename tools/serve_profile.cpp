@@ -33,50 +33,6 @@ error wrong(std::string_view flag, std::string detail, std::string hint = {}) {
   return {.code = errc::usage, .detail = std::move(detail), .source = std::string(flag), .hint = std::move(hint)};
 }
 
-result<std::string> read_key_file(const std::string& path) {
-  const auto no = [&](std::string detail, std::string hint = {}) {
-    return error{.code = errc::unreadable, .detail = std::move(detail), .source = "--api-key-file " + path, .hint = std::move(hint)};
-  };
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return no(std::strerror(errno));
-  struct stat s {};
-  char bytes[8193];
-  const bool known = ::fstat(fd, &s) == 0;
-  const ssize_t n = known && S_ISREG(s.st_mode) ? ::read(fd, bytes, sizeof bytes) : -1;
-  ::close(fd);
-  if (n < 0) return no("is not a readable file");
-  if ((s.st_mode & 077) != 0) return no("others may read it", "chmod 600 " + path);
-  if (n > 8192) return no("is longer than 8 KiB, which is no key");
-  const std::string key(text::trim(std::string_view(bytes, static_cast<std::size_t>(n))));
-  if (key.empty()) return no("is empty");
-  return key;
-}
-
-result<void> read_headers(const serve_profile_flags& f, replay::client_options& client) {
-  for (const std::string& line : f.headers) {
-    auto h = net::parse_header(line);
-    if (!h) return wrong("--header", h.error().detail, h.error().hint);
-    client.headers.push_back(*h);
-  }
-  if (f.api_key_env && f.api_key_file) return wrong("--api-key-env and --api-key-file", "give one of them");
-  std::string key;
-  if (f.api_key_env) {
-    const char* v = std::getenv(f.api_key_env->c_str());
-    if (v == nullptr || *v == '\0') return wrong("--api-key-env", "the environment has no variable " + *f.api_key_env, "name the variable, not the key");
-    key = v;
-  }
-  if (f.api_key_file) {
-    auto k = read_key_file(*f.api_key_file);
-    if (!k) return k.error();
-    key = *k;
-  }
-  if (key.empty()) return {};
-  auto h = net::parse_header("Authorization: Bearer " + key);
-  if (!h) return wrong(f.api_key_env ? "--api-key-env" : "--api-key-file", "the key has a character that no HTTP header may have");
-  client.headers.push_back(*h);
-  return {};
-}
-
 result<void> read_limits(const serve_profile_flags& f, replay::client_options& client) {
   struct limit {
     std::string_view flag;
@@ -157,7 +113,9 @@ result<run::record_options> read_flags(const serve_profile_flags& f) {
   o.client.body.ignore_eos = f.ignore_eos;
   o.client.body.extra_body = f.extra_body.value_or("");
   if (auto good = replay::check(o.client.body); !good) return wrong("--extra-body", good.error().message());
-  if (auto good = read_headers(f, o.client); !good) return good.error();
+  auto headers = read_headers(f.headers, f.api_key_env, f.api_key_file);
+  if (!headers) return headers.error();
+  o.client.headers = std::move(*headers);
   if (auto good = read_limits(f, o.client); !good) return good.error();
 
   if (f.api == "completions") o.api = replay::api::completions;
@@ -258,6 +216,7 @@ exit_code serve_profile(const serve_profile_flags& flags) {
       view.note("draining " + words::count(p.in_flight, "request") + " for at most 5 s; a second signal ends them now");
     view.show(p);
   };
+  options->on_scrape = [&](const model::scrape& s) { view.add(s); };
   options->on_start = [&](const model::run_info& i) {
     view.describe(i.model + (i.engine.empty() ? "" : " on " + i.engine + (i.engine_version.empty() ? "" : " " + i.engine_version)) + ", " + i.endpoint, plan);
     say("loading " + i.endpoint + " (" + i.model + (i.engine.empty() ? "" : " on " + i.engine) + ") with " + i.workload + ", recording to " + path);

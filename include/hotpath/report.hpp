@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/report.hpp - what people and programs read: verdict and exit code, text for a terminal, a page that lives there, Markdown, JSON.
 #pragma once
+#include <hotpath/report/doctor.hpp>
 #include <hotpath/report/json.hpp>
 #include <hotpath/report/live.hpp>
 #include <hotpath/report/markdown.hpp>

@@ -42,7 +42,7 @@ TEST_CASE("tools: one version, from version.hpp") {
 
 TEST_CASE("tools: help is data on stdout, fits 80 columns, and names every flag with its default") {
   const tool hotpath;
-  for (const char* command : {"", "serve-profile", "serve-report", "traffic", "export", "version"}) {
+  for (const char* command : {"", "serve-profile", "serve-report", "traffic", "export", "doctor", "version"}) {
     std::vector<std::string> argv = {"--help"};
     if (*command != '\0') argv.insert(argv.begin(), command);
     const auto h = hotpath(argv);

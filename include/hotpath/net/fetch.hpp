@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// hotpath/net/fetch.hpp - one small GET, blocking, with a deadline: /v1/models, /health, /metrics.
+// hotpath/net/fetch.hpp - one small request without a body, blocking, with a deadline: /v1/models, /health, /metrics.
 //
 //     auto page = net::fetch(*url, "/v1/models", headers, {.total = 5_s});
 //     if (!page) …                       // unreachable, over_limit, malformed framing: with what and where
@@ -19,6 +19,7 @@ namespace hotpath::inline HOTPATH_ABI::net {
 struct fetch_options {
   nanoseconds total{5'000'000'000};   // from connect to the last byte, all addresses together
   std::uint64_t body_limit = 64u << 20;
+  std::string_view method = "GET";    // or another that changes nothing and sends no body: OPTIONS
 };
 
 struct page {
@@ -52,7 +53,7 @@ result<page> fetch(const url& where, std::string_view target, std::span<const he
   all.push_back({"Accept", "*/*"});
   if (const std::string secret = where.basic_authorization(); !secret.empty()) all.push_back({"Authorization", secret});
   std::string wire;
-  if (auto written = write_request(wire, "GET", where.target(target), where.authority(), all); !written) return written.error();
+  if (auto written = write_request(wire, options.method, where.target(target), where.authority(), all); !written) return written.error();
 
   const nanoseconds deadline = monotonic_now() + options.total;
   std::string why = "no address";
