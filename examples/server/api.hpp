@@ -33,8 +33,13 @@ class body_reader {
     std::int64_t n = 0;
     if (null()) return;
     if (!r_.integer(n)) return wrong(std::string(name) + " must be a whole number");
-    if (n < least || static_cast<std::uint64_t>(n) > std::numeric_limits<T>::max()) return wrong(std::string(name) + " must be at least " + std::to_string(least) + ", got " + std::to_string(n));
+    if (n < least || static_cast<std::uint64_t>(n) > std::numeric_limits<T>::max())
+      return wrong(std::string(name) + " must be at least " + std::to_string(least) + ", got " + std::to_string(n));
     out = static_cast<T>(n);
+  }
+  void number(std::string_view name, int least, int most, double& out) {
+    if (!null() && (!r_.number(out) || !(out >= least && out <= most)))
+      wrong(std::string(name) + " must be a number from " + std::to_string(least) + " to " + std::to_string(most));
   }
   void text(std::string_view name, std::string& out) {
     std::string_view s;
@@ -114,7 +119,7 @@ inline result<completion> read_completion(std::string_view body, bool chat, std:
     else if (key == "min_tokens") in.whole(key, 0, how.min_tokens);
     else if (key == "n") in.whole(key, 1, n);
     else if (key == "seed") in.whole(key, std::numeric_limits<std::int64_t>::min(), how.seed);
-    else if (key == "temperature") { if (!in.null() && (!r.number(how.temperature) || how.temperature < 0 || how.temperature > 2)) in.wrong("temperature must be a number from 0 to 2"); }
+    else if (key == "temperature") in.number(key, 0, 2, how.temperature);
     else if (key == "ignore_eos") in.flag(key, how.ignore_eos);
     else if (key == "stop") in.stop(how.stop);
     else if (key == "stream") in.flag(key, c.stream);
@@ -164,7 +169,15 @@ class reply {
     if (ready > sent_ || done()) event(out, std::string_view{text_}.substr(sent_, ready - sent_), false, why_);
     sent_ = ready;
     if (!done()) return;
-    if (asked_.usage) usage_event(out);
+    if (asked_.usage) {
+      out += "data: ";
+      json::writer w{out};
+      head(w, chunk());
+      w.key("choices"), w.array_begin(), w.array_end();
+      usage(w);
+      w.object_end();
+      out += "\n\n";
+    }
     out += "data: [DONE]\n\n";
   }
   void take(const output& o) {
@@ -195,6 +208,7 @@ class reply {
   }
 
  private:
+  const char* chunk() const { return asked_.chat ? "chat.completion.chunk" : "text_completion"; }
   static std::string_view name(finish f) { return finish_names[static_cast<std::size_t>(f)]; }
   void head(json::writer& w, std::string_view object) const {
     w.object_begin();
@@ -209,7 +223,7 @@ class reply {
   void event(std::string& out, std::string_view text, bool role, finish why) const {
     out += "data: ";
     json::writer w{out};
-    head(w, asked_.chat ? "chat.completion.chunk" : "text_completion");
+    head(w, chunk());
     w.key("choices"), w.array_begin(), w.object_begin();
     w.member("index", 0);
     if (asked_.chat) {
@@ -229,16 +243,6 @@ class reply {
     w.object_end();
     out += "\n\n";
   }
-  void usage_event(std::string& out) const {
-    out += "data: ";
-    json::writer w{out};
-    head(w, asked_.chat ? "chat.completion.chunk" : "text_completion");
-    w.key("choices"), w.array_begin(), w.array_end();
-    usage(w);
-    w.object_end();
-    out += "\n\n";
-  }
-
   const completion& asked_;
   std::string id_, model_, text_;
   std::int64_t created_;

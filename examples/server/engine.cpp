@@ -52,8 +52,8 @@ result<void> engine::admissible(const request& r) const {
   if (r.prompt.empty()) return no("the prompt is empty");
   if (r.how.max_tokens == 0) return no("max_tokens must be at least 1");
   if (r.prompt.size() >= most || r.how.max_tokens > most - r.prompt.size())
-    return no("this model's maximum context length is " + std::to_string(most) + " tokens, and the request asks for " + std::to_string(r.prompt.size()) + " in the prompt and " +
-              std::to_string(r.how.max_tokens) + " in the answer");
+    return no("this model's maximum context length is " + std::to_string(most) + " tokens, and the request asks for " +
+              std::to_string(r.prompt.size()) + " in the prompt and " + std::to_string(r.how.max_tokens) + " in the answer");
   for (const kv::token t : r.prompt)
     if (t >= vocab) return no("token id " + std::to_string(t) + " is out of vocabulary (0 to " + std::to_string(vocab - 1) + ")");
   return {};
@@ -146,7 +146,8 @@ void engine::schedule_waiting(std::uint32_t& budget) {
     if (options_.prefix_cache) {
       kv::hash_blocks(kv::mix_hash{}, r.tokens, block, r.names);
       // The last token is computed in any case: its logits are wanted.
-      r.published = static_cast<std::uint32_t>(blocks_.share(std::span{r.names}.first(std::min(r.names.size(), (r.tokens.size() - 1) / block)), r.table));
+      const std::size_t most = std::min(r.names.size(), (r.tokens.size() - 1) / block);
+      r.published = static_cast<std::uint32_t>(blocks_.share(std::span{r.names}.first(most), r.table));
       r.computed = r.published * block;
     }
     const std::uint32_t take = std::min(r.left(), budget);
@@ -259,7 +260,8 @@ result<void> engine::check() const {
   }
   for (kv::block_id b = 0; b < references.size(); ++b)
     if (references[b] != blocks_.references(b))
-      return error{.code = errc::internal, .detail = "block " + std::to_string(b) + " has " + std::to_string(blocks_.references(b)) + " references and " + std::to_string(references[b]) + " holders"};
+      return error{.code = errc::internal,
+                   .detail = "block " + std::to_string(b) + " has " + std::to_string(blocks_.references(b)) + " references and " + std::to_string(references[b]) + " holders"};
   return {};
 }
 

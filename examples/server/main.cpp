@@ -318,7 +318,8 @@ int main(int argc, char** argv) {
   std::snprintf(text, sizeof text, "Model loading took %.2f GiB memory and %.2f seconds", static_cast<double>(m.parameters()) * 4 / (1 << 30), (monotonic_now() - begin).s());
   s.log.info(role::core, text);
   s.log.info(role::core, "Using max model len " + std::to_string(s.model.max_len));
-  if (s.engine.chunked_prefill) s.log.info(role::core, "Chunked prefill is enabled with max_num_batched_tokens=" + std::to_string(s.engine.max_batched_tokens) + ".");
+  if (s.engine.chunked_prefill)
+    s.log.info(role::core, "Chunked prefill is enabled with max_num_batched_tokens=" + std::to_string(s.engine.max_batched_tokens) + ".");
   const std::uint64_t kv_tokens = std::uint64_t{s.model.blocks} * s.model.block_tokens;
   std::snprintf(text, sizeof text, "CPU KV cache size: %s tokens, Maximum concurrency for %s tokens per request: %.2fx", thousands(kv_tokens).c_str(), thousands(s.model.max_len).c_str(),
                 static_cast<double>(kv_tokens) / s.model.max_len);
@@ -329,7 +330,8 @@ int main(int argc, char** argv) {
   const int port = http.bind();
   if (port == 0) return std::fprintf(stderr, "hotpath_server: cannot listen on %s:%u: %s\n", s.host.c_str(), s.port, std::strerror(errno)), 4;
   std::thread door{[&] { http.serve(); }};
-  std::printf("http://%s:%d\n", s.host.find(':') == std::string::npos ? s.host.c_str() : ("[" + s.host + "]").c_str(), port), std::fflush(stdout);
+  const bool ipv6 = s.host.find(':') != std::string::npos;
+  std::printf(ipv6 ? "http://[%s]:%d\n" : "http://%s:%d\n", s.host.c_str(), port), std::fflush(stdout);
   s.log.info(role::api, "Application startup complete.");
 
   int signal = 0;

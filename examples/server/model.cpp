@@ -19,15 +19,21 @@ namespace {
 class buffer {
  public:
   buffer() = default;
-  explicit buffer(std::size_t n) : p_(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64)), std::free) {
+  explicit buffer(std::size_t n) : p_(static_cast<float*>(std::aligned_alloc(64, (n * sizeof(float) + 63) / 64 * 64)), std::free), size_(n) {
     if (p_ == nullptr) std::abort();  // a server without its weights or cache cannot start
     std::fill_n(p_.get(), n, 0.0f);
   }
   float* data() const { return p_.get(); }
+  // Room for n floats; what was there is lost when it has to grow.
+  float* room(std::size_t n) {
+    if (size_ < n) *this = buffer{n};
+    return p_.get();
+  }
   float& operator[](std::size_t i) const { return p_.get()[i]; }
 
  private:
   std::unique_ptr<float, void (*)(void*)> p_{nullptr, std::free};
+  std::size_t size_ = 0;
 };
 
 // Threads that share out tasks. A helper that gets no CPU holds nobody up: only those that have joined in are waited for.
@@ -109,23 +115,17 @@ namespace plain {
 #define HOTPATH_CPU
 #define HOTPATH_ROWS 3
 #include "kernels.inc"
-#undef HOTPATH_CPU
-#undef HOTPATH_ROWS
 }  // namespace plain
 #if defined(__x86_64__)
 namespace avx2 {
 #define HOTPATH_CPU __attribute__((target("avx2,fma")))
 #define HOTPATH_ROWS 6
 #include "kernels.inc"
-#undef HOTPATH_CPU
-#undef HOTPATH_ROWS
 }  // namespace avx2
 namespace avx512 {
 #define HOTPATH_CPU __attribute__((target("avx512f,avx512dq,fma")))
 #define HOTPATH_ROWS 12
 #include "kernels.inc"
-#undef HOTPATH_CPU
-#undef HOTPATH_ROWS
 }  // namespace avx512
 #endif
 
@@ -157,8 +157,10 @@ std::size_t round_up(std::size_t n) { return (n + 15) / 16 * 16; }
 result<void> check(const model_options& o) {
   const auto no = [](std::string what) -> result<void> { return error{.code = errc::usage, .detail = std::move(what)}; };
   const auto n = [](auto v) { return std::to_string(v); };
-  if (o.layers == 0 || o.width == 0 || o.heads == 0 || o.kv_heads == 0 || o.ffn == 0 || o.threads == 0) return no("layers, width, heads, kv-heads, ffn and threads must be 1 or more");
-  if (o.width > 65'536 || o.ffn > 262'144 || o.layers > 1024 || o.threads > 1024 || o.experts > 1024 || o.vocab > 1u << 20) return no("the model is beyond anything this example is for");
+  if (o.layers == 0 || o.width == 0 || o.heads == 0 || o.kv_heads == 0 || o.ffn == 0 || o.threads == 0)
+    return no("layers, width, heads, kv-heads, ffn and threads must be 1 or more");
+  if (o.width > 65'536 || o.ffn > 262'144 || o.layers > 1024 || o.threads > 1024 || o.experts > 1024 || o.vocab > 1u << 20)
+    return no("the model is beyond anything this example is for");
   if (o.width % o.heads != 0 || o.width / o.heads % 16 != 0) return no("width / heads must be a multiple of 16, not " + n(o.width) + " / " + n(o.heads));
   if (o.heads % o.kv_heads != 0) return no("heads must be a multiple of kv-heads, not " + n(o.heads) + " and " + n(o.kv_heads));
   if (o.ffn % 16 != 0) return no("ffn must be a multiple of 16, not " + n(o.ffn));
@@ -166,7 +168,8 @@ result<void> check(const model_options& o) {
   if (o.experts != 0 && (o.top_k == 0 || o.top_k > o.experts)) return no("top-k must be 1 to " + n(o.experts) + ", not " + n(o.top_k));
   if (o.block_tokens == 0 || o.block_tokens % 16 != 0) return no("block-size must be a multiple of 16, not " + n(o.block_tokens));
   if (o.max_len < 2) return no("max-model-len must be 2 or more");
-  if (std::uint64_t{o.blocks} * o.block_tokens < o.max_len) return no(n(o.blocks) + " blocks of " + n(o.block_tokens) + " tokens cannot hold one request of " + n(o.max_len));
+  if (std::uint64_t{o.blocks} * o.block_tokens < o.max_len)
+    return no(n(o.blocks) + " blocks of " + n(o.block_tokens) + " tokens cannot hold one request of " + n(o.max_len));
   return {};
 }
 
@@ -221,11 +224,6 @@ struct model::state {
     });
   }
 
-  float* grow(buffer& b, std::size_t& have, std::size_t want) {
-    if (have < want) b = buffer{have = want};
-    return b.data();
-  }
-
   void lay_out(std::span<const piece> pieces);
   void attend(std::size_t layer_index, const layer&, float* x);
   void feed_forward(const layer&, float* x);
@@ -250,7 +248,6 @@ struct model::state {
   std::vector<row> rows;
   std::vector<std::size_t> logit_rows;
   buffer x_, normed_, wide_, mixed_, logits_, experts_in_, experts_out_;
-  std::size_t x_n = 0, normed_n = 0, wide_n = 0, mixed_n = 0, logits_n = 0, experts_in_n = 0, experts_out_n = 0;
 };
 
 void model::state::lay_out(std::span<const piece> pieces) {
@@ -264,9 +261,9 @@ void model::state::lay_out(std::span<const piece> pieces) {
 // x += attention(norm(x)); keys and values of these rows go into their blocks first, so that rows of one piece see each other.
 void model::state::attend(std::size_t index, const layer& l, float* x) {
   const std::size_t n = rows.size(), width = o.width, columns = l.qkv.columns;
-  float* normed = grow(normed_, normed_n, n * width);
-  float* qkv = grow(wide_, wide_n, n * std::max<std::size_t>(columns, 2 * o.ffn));
-  float* mixed = grow(mixed_, mixed_n, n * std::max<std::size_t>(width, o.ffn));
+  float* normed = normed_.room(n * width);
+  float* qkv = wide_.room(n * std::max<std::size_t>(columns, 2 * o.ffn));
+  float* mixed = mixed_.room(n * std::max<std::size_t>(width, o.ffn));
   for (std::size_t r = 0; r < n; ++r) kernel.normalize(x + r * width, width, normed + r * width);
   multiply(normed, n, l.qkv, qkv);
 
@@ -309,13 +306,13 @@ void model::state::feed_forward(const layer& l, float* x) {
   multiply(mixed, n, l.down[0], x, true);
 }
 
-// Each row goes through its top_k experts; their outputs are added in the order of their rank, so that a row's sum does not depend on
-// who else went to which expert.
+// Each row goes through its top_k experts, and their outputs are added in the order of the experts' numbers: a row's sum does not depend
+// on who else went where.
 void model::state::mix_experts(const layer& l, float* x) {
   const std::size_t n = rows.size(), width = o.width, k = o.top_k;
   float *normed = normed_.data(), *wide = wide_.data(), *mixed = mixed_.data();
   struct choice {
-    std::size_t expert, row, rank;
+    std::size_t expert, row;
     float share;
   };
   std::vector<choice> choices;
@@ -324,15 +321,16 @@ void model::state::mix_experts(const layer& l, float* x) {
     const float* score = wide + r * l.router.columns;
     std::vector<std::size_t> order(o.experts);
     for (std::size_t e = 0; e < o.experts; ++e) order[e] = e;
-    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(), [&](std::size_t a, std::size_t b) { return score[a] != score[b] ? score[a] > score[b] : a < b; });
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
+                      [&](std::size_t a, std::size_t b) { return score[a] != score[b] ? score[a] > score[b] : a < b; });
     float total = 0;
     for (std::size_t i = 0; i < k; ++i) total += std::exp(score[order[i]] - score[order[0]]);
-    for (std::size_t i = 0; i < k; ++i) choices.push_back({order[i], r, i, std::exp(score[order[i]] - score[order[0]]) / total});
+    for (std::size_t i = 0; i < k; ++i) choices.push_back({order[i], r, std::exp(score[order[i]] - score[order[0]]) / total});
   }
   std::stable_sort(choices.begin(), choices.end(), [](const choice& a, const choice& b) { return a.expert < b.expert; });
 
-  float* in = grow(experts_in_, experts_in_n, n * k * width);
-  float* out = grow(experts_out_, experts_out_n, n * k * width);
+  float* in = experts_in_.room(n * k * width);
+  float* out = experts_out_.room(n * k * width);
   for (std::size_t i = 0; i < choices.size(); ++i) std::copy_n(normed + choices[i].row * width, width, in + i * width);
   for (std::size_t i = 0; i < choices.size();) {
     std::size_t end = i;
@@ -342,9 +340,7 @@ void model::state::mix_experts(const layer& l, float* x) {
     multiply(mixed, end - i, l.down[choices[i].expert], out + i * width);
     i = end;
   }
-  std::vector<std::size_t> at(n * k);
-  for (std::size_t i = 0; i < choices.size(); ++i) at[choices[i].row * k + choices[i].rank] = i;
-  for (const std::size_t i : at)
+  for (std::size_t i = 0; i < choices.size(); ++i)
     for (std::size_t c = 0; c < width; ++c) x[choices[i].row * width + c] += choices[i].share * out[i * width + c];
 }
 
@@ -357,7 +353,7 @@ std::span<const float> model::forward(std::span<const piece> pieces) {
   state& s = *s_;
   s.lay_out(pieces);
   const std::size_t width = s.o.width;
-  float* x = s.grow(s.x_, s.x_n, s.rows.size() * width);
+  float* x = s.x_.room(s.rows.size() * width);
   for (std::size_t r = 0; r < s.rows.size(); ++r) std::copy_n(&s.embedding[s.rows[r].token * width], width, x + r * width);
   for (std::size_t i = 0; i < s.layers.size(); ++i) {
     s.attend(i, s.layers[i], x);
@@ -365,7 +361,7 @@ std::span<const float> model::forward(std::span<const piece> pieces) {
   }
   const std::size_t n = s.logit_rows.size();
   float* last = s.normed_.data();
-  float* logits = s.grow(s.logits_, s.logits_n, n * outputs);
+  float* logits = s.logits_.room(n * outputs);
   for (std::size_t i = 0; i < n; ++i) s.kernel.normalize(x + s.logit_rows[i] * width, width, last + i * width);
   s.multiply(last, n, s.head, logits);
   return {logits, n * outputs};

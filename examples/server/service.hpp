@@ -143,8 +143,11 @@ class service {
     }
     if (!log_.iterations) return;
     char text[256];
-    std::snprintf(text, sizeof text, "Engine 000: Iteration(%lu): %u context requests, %u context tokens, %u generation requests, %u generation tokens, iteration elapsed time: %.2f ms, CPU KV cache usage: %.1f%%",
-                  static_cast<unsigned long>(r.number), r.context_requests, r.context_tokens, r.generation_requests, r.generation_tokens, r.elapsed.ms(), 100 * engine_.kv_usage());
+    std::snprintf(text, sizeof text,
+                  "Engine 000: Iteration(%lu): %u context requests, %u context tokens, %u generation requests, %u generation tokens, "
+                  "iteration elapsed time: %.2f ms, CPU KV cache usage: %.1f%%",
+                  static_cast<unsigned long>(r.number), r.context_requests, r.context_tokens, r.generation_requests, r.generation_tokens, r.elapsed.ms(),
+                  100 * engine_.kv_usage());
     log_.info(role::api, text);
   }
   void note_state() {
@@ -161,9 +164,12 @@ class service {
     const double prompt = m.prompt_tokens() - m.cached_tokens() - told_prompt_, generation = m.generation_tokens() - told_generation_;
     told_prompt_ += prompt, told_generation_ += generation;
     char text[256];
-    int n = std::snprintf(text, sizeof text, "Engine 000: Avg prompt throughput: %.1f tokens/s, Avg generation throughput: %.1f tokens/s, Running: %zu reqs, Waiting: %zu reqs, CPU KV cache usage: %.1f%%",
+    const int n = std::snprintf(text, sizeof text,
+                          "Engine 000: Avg prompt throughput: %.1f tokens/s, Avg generation throughput: %.1f tokens/s, Running: %zu reqs, "
+                          "Waiting: %zu reqs, CPU KV cache usage: %.1f%%",
                           prompt / seconds, generation / seconds, engine_.running(), engine_.waiting(), 100 * engine_.kv_usage());
-    if (m.prefix_queries() > 0) n += std::snprintf(text + n, sizeof text - static_cast<std::size_t>(n), ", Prefix cache hit rate: %.1f%%", 100 * m.prefix_hits() / m.prefix_queries());
+    if (m.prefix_queries() > 0)
+      std::snprintf(text + n, sizeof text - static_cast<std::size_t>(n), ", Prefix cache hit rate: %.1f%%", 100 * m.prefix_hits() / m.prefix_queries());
     const bool traffic = prompt + generation > 0 || !engine_.idle();
     if (traffic || had_traffic_) log_.info(role::api, text);
     else log_.debug(role::api, text);

@@ -142,7 +142,9 @@ TEST_CASE("server: metrics count what the engine did, with vLLM's names, edges a
 }
 
 TEST_CASE("server: the engine's thread answers, takes back what is aborted, turns away what is too much, and ends what is open when it stops") {
-  model m{small_model()};
+  model_options o = small_model();
+  o.max_len = 4096, o.blocks = 256;  // long answers: what stops or aborts one comes before its end
+  model m{o};
   const server::log quiet{};
   service s{m, {.max_seqs = 1}, "tiny", quiet, 2};
   const auto ask = [&](std::uint32_t tokens, std::shared_ptr<stream>& to) {
@@ -166,7 +168,7 @@ TEST_CASE("server: the engine's thread answers, takes back what is aborted, turn
   CHECK(until("vllm:num_requests_running{engine=\"0\",model_name=\"tiny\"} 0.0"));
   CHECK(has(s.metrics_page(), "vllm:generation_tokens_total{engine=\"0\",model_name=\"tiny\"} 20.0"));
 
-  auto refused = ask(500, b);
+  auto refused = ask(5000, b);
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == errc::usage);
 
@@ -174,7 +176,7 @@ TEST_CASE("server: the engine's thread answers, takes back what is aborted, turn
   std::size_t taken = 0, turned_away = 0;
   std::vector<std::shared_ptr<stream>> streams(300);
   for (auto& to : streams) {
-    const auto r = ask(120, to);
+    const auto r = ask(4000, to);
     ++(r ? taken : turned_away);
     if (r) s.abort(to);
     else CHECK(r.error().code == errc::over_limit);
@@ -182,12 +184,13 @@ TEST_CASE("server: the engine's thread answers, takes back what is aborted, turn
   CHECK(taken >= 1);
   CHECK(turned_away >= 1);
   CHECK(until("vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"tiny\"} 0.0"));
+  CHECK(until("vllm:request_success_total{engine=\"0\",model_name=\"tiny\",finished_reason=\"abort\"} " + std::to_string(taken) + ".0"));
   CHECK(has(s.metrics_page(), "reason=\"max_num_queued_reqs\"} " + std::to_string(turned_away) + ".0"));
 
   REQUIRE(until("vllm:num_requests_waiting{engine=\"0\",model_name=\"tiny\"} 0.0"));
-  REQUIRE(ask(124, c));
-  REQUIRE(ask(124, d));
+  REQUIRE(ask(4000, c));
+  REQUIRE(ask(4000, d));
   s.stop();
-  CHECK(all(*d).back().why != finish::none);
-  CHECK(all(*c).back().why != finish::none);
+  CHECK(all(*c).back().why == finish::abort);
+  CHECK(all(*d).back().why == finish::abort);
 }
