@@ -68,7 +68,9 @@ std::optional<double> counter(const serve::engine_figures& f, const std::string&
 }
 
 void check_interval(const document& expected, const model::scrape& a, const model::scrape& b, const serve::engine_figures& all_engines) {
-  for (const auto& [name, want] : expected["histograms"].items()) {
+  for (const auto& item : expected["histograms"].items()) {
+    const std::string& name = item.key();
+    const document& want = item.value();
     CAPTURE(name);
     const auto d = interval(a, b, name);
     CHECK(d.of.count == want["count"].get<double>());
@@ -80,9 +82,16 @@ void check_interval(const document& expected, const model::scrape& a, const mode
     CHECK(report.n == want["count"].get<double>());
     REQUIRE(report.mean);
     CHECK(close(*report.mean, want["mean"].get<double>() * 1000));
-    for (const auto& [level, at, index] : {std::tuple{"p50", 0.5, 0u}, {"p90", 0.9, 1u}, {"p99", 0.99, 3u}}) {
+    struct level_of {
+      const char* name;
+      double at;
+      std::size_t index;
+    };
+    for (const level_of& l : {level_of{"p50", 0.5, 0}, {"p90", 0.9, 1}, {"p99", 0.99, 3}}) {
+      const char* const level = l.name;
+      const std::size_t index = l.index;
       CAPTURE(level);
-      const auto q = buckets::quantile_of(d.of, at);
+      const auto q = buckets::quantile_of(d.of, l.at);
       REQUIRE(q);
       CHECK(q->value == want[level]["value"].get<double>());
       CHECK(q->lower == want[level]["lower"].get<double>());
@@ -93,7 +102,9 @@ void check_interval(const document& expected, const model::scrape& a, const mode
       CHECK(report.quantile[index]->hi == want[level]["upper"].get<double>() * 1000);
     }
   }
-  for (const auto& [name, want] : expected["counter_delta"].items()) {
+  for (const auto& item : expected["counter_delta"].items()) {
+    const std::string& name = item.key();
+    const document& want = item.value();
     CAPTURE(name);
     const auto got = counter(all_engines, name);
     REQUIRE(got);
