@@ -70,6 +70,8 @@ struct raw {
   explicit raw(const server_process& s, int receive_buffer = 0) {
     fd = ::socket(AF_INET, SOCK_STREAM, 0);
     if (receive_buffer != 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    const timeval patience{30, 0};  // a server that hangs fails the test, and does not hang it
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     sockaddr_in to{};
     to.sin_family = AF_INET, to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(s.url.substr(s.url.rfind(':') + 1))));
