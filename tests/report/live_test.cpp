@@ -138,6 +138,20 @@ TEST_CASE("report: what a live page says of now is of the last ten seconds") {
   CHECK(l.now().plan.due.empty());
 }
 
+TEST_CASE("report: a row's largest mark is in the unit of its figure") {
+  load l;
+  l.step(12'300, 20);
+  const auto lines = report::live_page(l.now());
+  bool seen = false;
+  for (const std::string& line : lines) {
+    if (!line.starts_with("TTFT p50")) continue;
+    seen = true;
+    CHECK(has(line, " 12.3 s "));
+    CHECK(line.ends_with("  12.3"));
+  }
+  CHECK(seen);
+}
+
 TEST_CASE("report: before a request has ended a live page counts events, and calls them so") {
   report::live_meter meter;
   model::progress p;

@@ -42,14 +42,14 @@ HOTPATH_FN void live_meter::add(const model::progress& p) {
   state_.in_flight.now = static_cast<double>(p.in_flight);
   if (seconds > 0) detail::keep(state_.requests_per_s, static_cast<double>(p.finished - start.finished) / seconds);
   // Content events come once a second from each thread, with the time they stand for.
-  const nanoseconds covered = p.covered - before.covered;
-  if (covered > nanoseconds{} && p.threads != 0) {
-    output_rate_ = static_cast<double>(p.content_events - before.content_events) / (covered.s() / p.threads);
-    output_known_ = true;
-  }
+  const auto events_per_s = [&p](const model::progress& from) -> std::optional<double> {
+    if (p.covered <= from.covered || p.threads == 0) return std::nullopt;
+    return static_cast<double>(p.content_events - from.content_events) / ((p.covered - from.covered).s() / p.threads);
+  };
   state_.output_is_events = p.output_tokens == 0 || p.output_events == 0;
   const double per_event = state_.output_is_events ? 1 : static_cast<double>(p.output_tokens) / static_cast<double>(p.output_events);
-  if (output_known_) state_.output_per_s.now = output_rate_ * per_event;
+  if (const auto rate = events_per_s(start)) state_.output_per_s.now = *rate * per_event;
+  if (const auto rate = events_per_s(before)) last_output_ = *rate * per_event;
 
   stats::sketch ttft, tpot, lag;
   std::uint64_t judged = p.judged - start.judged, late = p.late - start.late;
@@ -81,7 +81,7 @@ HOTPATH_FN void live_meter::mark() {
   const auto or_nan = [](std::optional<double> v) { return v ? *v : __builtin_nan(""); };
   detail::push(state_.in_flight, static_cast<double>(p.in_flight));
   detail::push(state_.requests_per_s, static_cast<double>(p.finished - marked_.finished) / seconds);
-  detail::push(state_.output_per_s, or_nan(output_known_ ? state_.output_per_s.now : std::nullopt));
+  detail::push(state_.output_per_s, or_nan(last_output_));
   detail::push(state_.ttft_p50_ms, or_nan(ttft.quantile(0.5)));
   detail::push(state_.ttft_p99_ms, or_nan(ttft.quantile(0.99)));
   detail::push(state_.tpot_p50_ms, or_nan(tpot.quantile(0.5)));
@@ -202,7 +202,7 @@ class live_writer {
     std::string_view label;
     std::string value, unit;
     const live_figure* figure;
-    std::string top;   // the largest mark, as shown at the end
+    double scale = 1;  // of the figure in this unit
     style tone = style::plain;
   };
 
@@ -282,7 +282,7 @@ class live_writer {
   // ---- rows with a past
   static std::string plain(double v) { return words::fixed(v, 0); }
   row figure(std::string_view label, const live_figure& f, std::string (*show)(double), std::string unit, double scale = 1) const {
-    row r{label, f.now ? show(*f.now * scale) : std::string(page_.mark("\u2013", "-")), f.now ? std::move(unit) : "", &f, "", f.old || !f.now ? style::dim : style::plain};
+    row r{label, f.now ? show(*f.now * scale) : std::string(page_.mark("\u2013", "-")), f.now ? std::move(unit) : "", &f, scale, f.old || !f.now ? style::dim : style::plain};
     return r;
   }
   row latency(std::string_view label, const live_figure& f) const {
@@ -350,7 +350,7 @@ class live_writer {
         for (std::size_t k = 0; k < each; ++k) marks += spark_mark(past[i], top, o_.ascii);
       line += painted(style::spark, marks);
       if (tops && top > 0) {
-        const std::string t = r.unit == "%" ? words::fixed(top * 100, 0) + " %" : short_number(top);
+        const std::string t = r.unit == "%" ? words::fixed(top * 100, 0) + " %" : short_number(r.unit.empty() ? __builtin_floor(top + 0.5) : top * r.scale);
         line += blanks(spark - n * each) + painted(style::dim, blanks(top_columns > columns_of(t) ? top_columns - columns_of(t) : 1) + t);
       }
       while (line.ends_with(' ')) line.pop_back();

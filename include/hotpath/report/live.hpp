@@ -84,8 +84,7 @@ class live_meter {
   live_state state_;
   std::deque<second> window_;     // the last ten seconds
   model::progress marked_;        // as of the last whole second
-  double output_rate_ = 0;        // content events per second, as of the last snapshot that brought an interval
-  bool output_known_ = false;
+  std::optional<double> last_output_;  // per second, in the last second that a thread has told of
   std::deque<counters> scrapes_;  // the last ten seconds, and one before
   double preempted_before_ = 0;   // since the first scrape, of engines that started anew meanwhile
   std::optional<double> first_preemptions_;
