@@ -34,6 +34,7 @@ need_file '/usr/lib/*/cmake/fmt/fmt-config.cmake' libfmt-dev
 need_file '/usr/include/sqlite3.h' libsqlite3-dev
 need_file /usr/share/i18n/locales/de_DE locales
 need_file '/usr/include/httplib.h' libcpp-httplib-dev
+need_file '/usr/include/xxhash.h' libxxhash-dev
 install_needed tests/run.sh
 
 export HOTPATH_SKIP_LOG=$builds/skipped.txt CMAKE_GENERATOR=Ninja CTEST_OUTPUT_ON_FAILURE=1

@@ -29,8 +29,8 @@ struct output_flags {
 struct serve_profile_flags {
   std::string endpoint = "http://localhost:8000", traffic = "synthetic:input=512,output=128", api = "auto", arrival = "poisson";
   std::string prompt_ids = "auto", output = ".hotpath/serve_run", duration = "60", timeout = "3600", connect_timeout = "5";
-  std::string first_byte_timeout = "600", idle_timeout = "60", seed = "0", threads = "1", warmup = "0", max_errors = "10%", speed = "1", length_scale = "1";
-  given model, concurrency, rate, max_concurrency, requests, slo, gate, extra_body, api_key_env, api_key_file;
+  std::string first_byte_timeout = "600", idle_timeout = "60", seed = "0", threads = "1", warmup = "0", max_errors = "10%", speed = "1", length_scale = "1", engine = "auto", metrics_interval = "1";
+  given model, metrics_url, concurrency, rate, max_concurrency, requests, slo, gate, extra_body, api_key_env, api_key_file;
   std::vector<std::string> headers;
   bool ignore_eos = false, reuse_prompts = false, store_text = false, strict = false, duration_given = false;
   output_flags out;

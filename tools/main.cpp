@@ -60,6 +60,9 @@ void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
   value(a, "--endpoint", f.endpoint, "URL", "where the server is; unix:PATH for a socket\n(default: http://localhost:8000)", g);
   value(a, "--model", f.model, "NAME", "(default: the first of /v1/models)", g);
   value(a, "--api", f.api, "NAME", "auto, completions or chat (default: auto, as each\nrequest of the workload asks)", g);
+  value(a, "--engine", f.engine, "NAME", "whose metrics to expect: auto, vllm, sglang,\ntrtllm, llamacpp, dynamo or generic (default: auto,\nas the names on the page tell)", g);
+  value(a, "--metrics-url", f.metrics_url, "URL", "(default: /metrics of the endpoint)", g);
+  value(a, "--metrics-interval", f.metrics_interval, "S", "read them every S seconds; 0: never (default: 1)", g);
   value(a, "--header", f.headers, "K:V", "added to each request; may be repeated; values are\nnever stored", g)->expected(1)->allow_extra_args(false)->take_all();
   value(a, "--api-key-env", f.api_key_env, "VAR", "environment variable with the API key", g);
   value(a, "--api-key-file", f.api_key_file, "FILE", "file with the API key, mode 0600", g);
@@ -79,7 +82,7 @@ void serve_profile(CLI::App& app, tools::serve_profile_flags& f) {
   value(a, "--arrival", f.arrival, "NAME", "poisson or constant, with --rate; recorded: each\nrow at its timestamp (default: poisson)", g);
   value(a, "--speed", f.speed, "X", "recorded arrivals: X times as fast (default: 1)", g);
   value(a, "--requests", f.requests, "N", "end after N requests", g);
-  CLI::Option* duration = value(a, "--duration", f.duration, "S", "end sending after S seconds; 0: never (default: 60)\nwhat is in flight then is awaited and counts", g);
+  CLI::Option* duration = value(a, "--duration", f.duration, "S", "end sending after S seconds; 0: never (default: 60,\nrecorded arrivals: with the trace)\nwhat is in flight then is awaited and counts", g);
   value(a, "--warmup", f.warmup, "N", "leave the first N requests out (default: 0)", g);
   value(a, "--threads", f.threads, "N", "threads of the load client (default: 1)", g);
   g = "limits";

@@ -71,12 +71,12 @@ result<model::schedule> read_plan(const serve_profile_flags& f, std::uint64_t se
   auto seconds = read_seconds("--duration", f.duration);
   if (!seconds) return seconds.error();
   std::optional<nanoseconds> duration;  // 0: none
-  if (seconds->ns > 0) duration = *seconds;
-  if (!duration && !requests) return wrong("--duration", "0 means no limit of time, so --requests must say when to end");
+  const bool recorded = f.arrival == "recorded";  // ends with its trace
+  if (seconds->ns > 0 && (!recorded || f.duration_given)) duration = *seconds;
+  if (!duration && !requests && !recorded) return wrong("--duration", "0 means no limit of time, so --requests must say when to end");
 
   if (f.concurrency && f.rate)
     return wrong("--concurrency and --rate", "the first is a closed loop, the second an open one", "for an open loop with a cap use --rate with --max-concurrency");
-  const bool recorded = f.arrival == "recorded";
   if (recorded && (f.rate || f.concurrency)) return wrong("--arrival recorded", "the rate is that of the trace", "change it with --speed");
   if (!f.rate && !recorded) {
     if (f.max_concurrency) return wrong("--max-concurrency", "is the cap of an open loop", "add --rate, or use --concurrency for a closed loop");
@@ -125,6 +125,19 @@ result<run::record_options> read_flags(const serve_profile_flags& f) {
   else if (f.prompt_ids == "off") o.ids = run::prompt_ids::off;
   else if (f.prompt_ids != "auto") return wrong("--prompt-ids", "\"" + text::printable(f.prompt_ids, 64) + "\", want auto, on or off");
   if (o.ids == run::prompt_ids::on && o.api == replay::api::chat) return wrong("--prompt-ids on", "chat messages are text", "use --api completions");
+
+  if (f.engine != "auto") {
+    if (std::find(metrics::engine_names.begin(), metrics::engine_names.end(), f.engine) == metrics::engine_names.end())
+      return wrong("--engine", "\"" + text::printable(f.engine, 64) + "\" is not an engine, want auto, vllm, sglang, trtllm, llamacpp, dynamo or generic");
+    o.metrics_page.engine = f.engine;
+  }
+  if (f.metrics_url) {
+    if (auto u = net::parse_url(*f.metrics_url); !u) return wrong("--metrics-url " + u.error().source, u.error().detail, u.error().hint);
+    o.metrics_url = *f.metrics_url;
+  }
+  auto interval = read_seconds("--metrics-interval", f.metrics_interval);
+  if (!interval) return interval.error();
+  o.metrics_interval = *interval;
 
   auto seed = read_count("--seed", f.seed, 0, UINT64_MAX);
   if (!seed) return seed.error();

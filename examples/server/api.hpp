@@ -2,6 +2,7 @@
 // api.hpp - the OpenAI API: what a body asks for, and how an answer is written, as a stream of events or whole.
 #pragma once
 #include <charconv>
+#include <limits>
 #include "engine.hpp"
 #include "text.hpp"
 #include <hotpath/core/json.hpp>

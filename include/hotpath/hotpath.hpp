@@ -21,13 +21,17 @@
 #include <hotpath/model/run.hpp>
 #include <hotpath/model/scrape.hpp>
 #include <hotpath/model/schedule.hpp>
+#include <hotpath/kv.hpp>
 #include <hotpath/net/fetch.hpp>
 #include <hotpath/net/http.hpp>
 #include <hotpath/net/loop.hpp>
 #include <hotpath/net/stamp.hpp>
+#include <hotpath/net/stamp_probe.hpp>
 #include <hotpath/net/tcp.hpp>
 #include <hotpath/net/url.hpp>
+#include <hotpath/control.hpp>
 #include <hotpath/export.hpp>
+#include <hotpath/metrics.hpp>
 #include <hotpath/replay.hpp>
 #include <hotpath/report.hpp>
 #include <hotpath/run.hpp>

@@ -108,7 +108,7 @@ TEST_CASE("tools: doctor ends with 5 when something fails or limits, and says th
   CHECK(has(gone.out, "FAIL     reachable"));
   CHECK(has(gone.out, "\u2192 is the server up"));
   scripted::server server({.pace = quick});
-  server.on("/metrics", {scripted::say(scripted::http(404, ""))});
+  for (const char* page : {"/metrics", "/prometheus/metrics"}) server.on(page, {scripted::say(scripted::http(404, ""))});
   CHECK(hotpath({"doctor", "--endpoint", server.url()}).code == 5);
   server.next({scripted::say(scripted::http(500, "{\"error\":{\"message\":\"out of memory\"}}"))});
   CHECK(has(hotpath({"doctor", "--endpoint", server.url(), "--send-request"}).out, "FAIL     streaming"));

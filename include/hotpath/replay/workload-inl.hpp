@@ -240,8 +240,8 @@ HOTPATH_FN result<bool> workload::parse(std::string_view line, workload_item& ou
   if (!timestamp.empty() && timestamp != "null") {
     json::reader in{timestamp};
     double ms = 0;
-    if (!in.number(ms) || !(ms >= 0) || ms > 1e15) return detail::bad_line(line, timestamp, "timestamp is " + detail::shown(timestamp) + ", want milliseconds");
-    out.arrived = nanoseconds::from_s(ms / 1e3);
+    if (!in.number(ms) || !(ms >= 0) || ms > 9e12) return detail::bad_line(line, timestamp, "timestamp is " + detail::shown(timestamp) + ", want milliseconds");
+    out.arrived = nanoseconds{static_cast<std::int64_t>(ms * 1e6 + 0.5)};
   }
   if (!prompt_raw.empty() && !messages_raw.empty()) return detail::bad_line(line, messages_raw, "both \"prompt\" and \"messages\"");
   result<bool> empty = false;
@@ -474,8 +474,8 @@ HOTPATH_FN void workload::make_synthetic(workload_item& out) const {
 // Lengths and prefix blocks of the row, scaled. Blocks have 512 tokens in Mooncake's traces and 16 in Bailian's; the row tells
 // which: n ids cover its length. Equal ids at equal places are equal text, whatever the row.
 HOTPATH_FN result<void> workload::make_trace_prompt(std::string_view line, const trace_row& row, workload_item& out) const {
-  if (*row.input < 0 || *row.input > detail::max_tokens_limit || row.output.value_or(0) < 0 || row.output.value_or(0) > detail::max_tokens_limit)
-    return detail::bad_line(line, {}, "input_length and output_length want whole numbers up to " + std::to_string(detail::max_tokens_limit));
+  if (*row.input < 0 || *row.input > static_cast<std::int64_t>(detail::synthetic_input_limit) || row.output.value_or(0) < 0 || row.output.value_or(0) > detail::max_tokens_limit)
+    return detail::bad_line(line, {}, "input_length wants a whole number up to " + std::to_string(detail::synthetic_input_limit) + ", output_length up to " + std::to_string(detail::max_tokens_limit));
   std::size_t ids = 0;
   bool good = true;
   std::int64_t id = 0;
@@ -486,7 +486,7 @@ HOTPATH_FN result<void> workload::make_trace_prompt(std::string_view line, const
   if (!good) return detail::bad_line(line, row.hash_ids, "hash_ids is " + detail::shown(row.hash_ids) + ", want an array of whole numbers");
   const auto scaled = [&](double tokens) { return static_cast<std::uint64_t>(tokens * options_.input_scale + 0.5); };
   const auto length = static_cast<std::uint64_t>(*row.input);
-  const std::uint64_t wanted = (std::max<std::uint64_t>)(1, scaled(static_cast<double>(length)));
+  const std::uint64_t wanted = std::clamp<std::uint64_t>(scaled(static_cast<double>(length)), 1, detail::synthetic_input_limit);
   std::uint64_t block = ids == 0 ? length : (length + ids - 1) / ids;
   for (const std::uint64_t usual : {std::uint64_t{512}, std::uint64_t{16}})
     if (ids != 0 && (length + usual - 1) / usual == ids) block = usual;
@@ -542,6 +542,10 @@ HOTPATH_FN void append_jsonl(std::string& out, const workload_item& item) {
   out.append(item.chat ? "{\"messages\":" : "{\"prompt\":").append(item.prompt_json);
   if (item.max_tokens) out.append(",\"max_tokens\":").append(std::to_string(*item.max_tokens));
   out += item.extra_json;
+  if (item.arrived) {
+    out += ",\"timestamp\":";
+    json::writer{out}.value(item.arrived->ms());
+  }
   if (!item.given_id.empty()) {
     out += ",\"id\":";
     json::writer{out}.value(item.given_id);

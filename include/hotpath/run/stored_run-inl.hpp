@@ -4,8 +4,6 @@
 #include <hotpath/run/store_sqlite.hpp>
 
 #include <algorithm>
-#include <map>
-#include <variant>
 #include <vector>
 #include <hotpath/run/detail/sqlite.hpp>
 
@@ -14,31 +12,35 @@ namespace hotpath::inline HOTPATH_ABI::run {
 namespace detail {
 // The rows of meta, back into a manifest. What has no row keeps its default.
 struct manifest_reader {
-  std::map<std::string, std::variant<std::int64_t, std::string>, std::less<>> rows;
+  struct field {
+    std::string key, text;
+    std::int64_t number = 0;
+    bool is_text = false;
+  };
+  std::vector<field> rows;  // by key; not a map of variants: 3,000 lines of includes
   bool damaged = false;
 
-  template <class T>
-  const T* find(const std::string& key) const {
-    const auto at = rows.find(key);
-    return at == rows.end() ? nullptr : std::get_if<T>(&at->second);
+  const field* find(const std::string& key, bool text) const {
+    const auto at = std::lower_bound(rows.begin(), rows.end(), key, [](const field& f, const std::string& k) { return f.key < k; });
+    return at == rows.end() || at->key != key || at->is_text != text ? nullptr : &*at;
   }
   template <class T>
   requires std::is_integral_v<T>
   void operator()(const std::string& key, T& n) {
-    if (auto* v = find<std::int64_t>(key)) n = static_cast<T>(*v);
+    if (auto* v = find(key, false)) n = static_cast<T>(v->number);
   }
   void operator()(const std::string& key, nanoseconds& t) { (*this)(key, t.ns); }
   void operator()(const std::string& key, std::string& text) {
-    if (auto* v = find<std::string>(key)) text = *v;
+    if (auto* v = find(key, true)) text = v->text;
   }
   void operator()(const std::string& key, std::optional<nanoseconds>& t) {
-    if (auto* v = find<std::int64_t>(key)) t = nanoseconds{*v};
+    if (auto* v = find(key, false)) t = nanoseconds{v->number};
   }
   void operator()(const std::string& key, std::vector<std::string>& list) {
     for (std::size_t i = 0;; ++i) {
-      auto* v = find<std::string>(key + "." + std::to_string(i));
+      auto* v = find(key + "." + std::to_string(i), true);
       if (v == nullptr) return;
-      list.push_back(*v);
+      list.push_back(v->text);
     }
   }
   void operator()(const std::string& key, model::loss& l) {
@@ -47,8 +49,8 @@ struct manifest_reader {
   }
   template <class T, std::size_t N>
   void operator()(const std::string& key, T& e, const std::string_view (&names)[N]) {
-    auto* v = find<std::string>(key);
-    const auto* found = v == nullptr ? std::end(names) : std::find(std::begin(names), std::end(names), *v);
+    auto* v = find(key, true);
+    const auto* found = v == nullptr ? std::end(names) : std::find(std::begin(names), std::end(names), v->text);
     damaged |= found == std::end(names);
     e = found == std::end(names) ? T{} : static_cast<T>(found - std::begin(names));
   }
@@ -187,15 +189,16 @@ inline result<void> stored_run::reader::load_manifest() {
     if (sqlite3_column_type(s->get(), 1) == SQLITE_INTEGER) {
       const std::int64_t n = s->integer(1);
       sum.word(static_cast<std::uint64_t>(n));
-      fields.rows[key] = n;
+      fields.rows.push_back({.key = key, .text = {}, .number = n, .is_text = false});
     } else {
       const std::string_view text = s->bytes(1);
       sum.bytes(text);
-      fields.rows[key] = std::string(text);
+      fields.rows.push_back({.key = key, .text = std::string(text), .number = 0, .is_text = true});
     }
     have.add(sum.value());
   }
   if (rc != SQLITE_DONE) return db.fail("cannot read the manifest");
+  std::sort(fields.rows.begin(), fields.rows.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   detail::manifest_fields(info, fields);
   if (!(have == *want) || fields.damaged)
     return detail::path_error(errc::malformed, path.shown, "the manifest is damaged: its checksum is wrong");
