@@ -2,6 +2,7 @@
 // main of every test executable and the helpers of support/data.hpp: compiled once, linked by hotpath_test().
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
@@ -63,6 +64,12 @@ std::optional<std::string> data_or_skip(const std::string& relative) {
   return path;
 }
 
+bool pty_or_skip() {
+  const int fd = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return skip("no pseudo terminal: /dev/ptmx does not open"), false;
+  ::close(fd);
+  return true;
+}
 bool full() { return is_set("HOTPATH_FULL"); }
 const char* source_dir() { return HOTPATH_SOURCE_DIR; }
 

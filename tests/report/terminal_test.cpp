@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <hotpath/report/terminal.hpp>
 #include <support/temp_dir.hpp>
+#include "support/data.hpp"
 
 using namespace hotpath;
 
@@ -160,6 +161,7 @@ std::string page(const std::vector<std::string>& l) {
 }  // namespace
 
 TEST_CASE("report: a screen draws each page over the one before, whatever their sizes, and leaves nothing") {
+  if (!hotpath_test::pty_or_skip()) return;
   pty t(40, 12);
   t.say("before\r\n");
   report::screen s{t.theirs};
@@ -186,6 +188,7 @@ TEST_CASE("report: a screen draws each page over the one before, whatever their 
 }
 
 TEST_CASE("report: a screen that is higher than its terminal shows its first lines and does not scroll") {
+  if (!hotpath_test::pty_or_skip()) return;
   pty t(20, 6);
   report::screen s{t.theirs};
   for (int k = 0; k < 5; ++k) {
@@ -196,6 +199,7 @@ TEST_CASE("report: a screen that is higher than its terminal shows its first lin
 }
 
 TEST_CASE("report: a resize leaves no ghost of the page before") {
+  if (!hotpath_test::pty_or_skip()) return;
   for (const std::size_t width : {30u, 21u, 20u, 11u, 80u}) {
     pty t(40, 30);
     t.say("before\r\n");
@@ -211,6 +215,7 @@ TEST_CASE("report: a resize leaves no ghost of the page before") {
 }
 
 TEST_CASE("report: no screen where there is no terminal, or a dumb one") {
+  if (!hotpath_test::pty_or_skip()) return;
   int both[2];
   REQUIRE(pipe(both) == 0);
   report::screen none{both[1]};
@@ -234,6 +239,7 @@ TEST_CASE("report: no screen where there is no terminal, or a dumb one") {
 }
 
 TEST_CASE("report: a signal that nobody handles shows the cursor and has its effect; one that is handled stays its handler's") {
+  if (!hotpath_test::pty_or_skip()) return;
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGABRT, SIGSEGV}) {
     CAPTURE(signal);
     pty t(40, 12);
@@ -271,6 +277,7 @@ TEST_CASE("report: a signal that nobody handles shows the cursor and has its eff
 }
 
 TEST_CASE("report: after a stop the page begins afresh below what others wrote") {
+  if (!hotpath_test::pty_or_skip()) return;
   pty t(40, 12);
   const pid_t child = fork();
   REQUIRE(child >= 0);

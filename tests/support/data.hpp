@@ -32,6 +32,9 @@ inline constexpr bool sanitized = false;
 inline constexpr bool sanitized = false;
 #endif
 
+// False: no pseudo terminal can be had here (a root without /dev/pts), and the test case was skipped; return.
+bool pty_or_skip();
+
 // The repository's root, for files that are committed: source_dir() + "/tests/data/...".
 const char* source_dir();
 

@@ -129,6 +129,7 @@ TEST_CASE("tools: a report as Markdown, of a run and after it") {
 }
 
 TEST_CASE("tools: on a terminal a page stands while the load goes on, and is gone when the report comes") {
+  if (!hotpath_test::pty_or_skip()) return;
   const tool hotpath;
   scripted::server server({.pace = quick});
   const std::vector<std::string> argv = {HOTPATH_TOOL, "serve-profile", "--endpoint", server.url(), "--output", "run", "--traffic", "synthetic:input=16,output=8", "--concurrency", "4", "--duration", "1.2"};
@@ -154,6 +155,7 @@ TEST_CASE("tools: on a terminal a page stands while the load goes on, and is gon
 }
 
 TEST_CASE("tools: a signal on a terminal leaves the words above the page, the report, and the cursor") {
+  if (!hotpath_test::pty_or_skip()) return;
   const tool hotpath;
   scripted::server server({.pace = {.delay_ns = ms(10), .gap_ns = ms(5), .chunks = 20}});
   const on_terminal t({HOTPATH_TOOL, "serve-profile", "--endpoint", server.url(), "--output", "run", "--concurrency", "2", "--duration", "60"}, hotpath.dir.path(), 80,
