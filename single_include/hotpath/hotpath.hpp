@@ -8553,8 +8553,9 @@ class machine {
     if (p->stamped == 0)
       return add("clocks", "receive stamps", warn, "none", "SO_TIMESTAMPNS gives nothing here: arrivals are timed when the client reads them, later when it is busy",
                  "gVisor and some emulators lack it; measure from a plain Linux", true);
-    add("clocks", "receive stamps", p->stamped == p->reads ? pass : warn, std::to_string(p->stamped) + " of " + std::to_string(p->reads) + " reads, " + number(p->lag.us()) + " \u00B5s before the read's end",
-        "the kernel times arrivals, however busy the client is", p->stamped == p->reads ? "" : "the wall clock stepped meanwhile, or the machine is very busy: once more");
+    // Not every read needs a stamp that can be used: the bridge of the clocks refuses those of a moment in which the machine was too busy to compare them.
+    add("clocks", "receive stamps", pass, std::to_string(p->stamped) + " of " + std::to_string(p->reads) + " reads, " + number(p->lag.us()) + " \u00B5s before the read's end",
+        "the kernel times arrivals, however busy the client is");
   }
 
   // ---- GPU: not needed to measure a server; needed where kernels are to be seen
