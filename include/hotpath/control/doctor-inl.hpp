@@ -69,8 +69,9 @@ inline bool has_word(std::string_view text, std::string_view word) {
   return false;
 }
 
+// Kept once loaded: what CUPTI's initializers allocate is lost with each unloading (libcupti.so.13).
 inline bool loads_by_dlopen(const char* library) {
-  void* const handle = ::dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+  void* const handle = ::dlopen(library, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
   if (handle != nullptr) ::dlclose(handle);
   return handle != nullptr;
 }

@@ -8,7 +8,7 @@
 //
 //   Nothing is changed anywhere. The endpoint is asked with GET and OPTIONS only: no token is generated, no profile started, nothing
 //   reset; a row whose answer would need one of these says so and stays unknown. judge_answer() adds what one real request tells.
-//   Files of /proc, /sys and /dev are read, libraries of the GPU loaded (dlopen) and left, one connection is made over the loopback.
+//   Files of /proc, /sys and /dev are read, libraries of the GPU loaded (dlopen; they stay loaded), one connection is made over the loopback.
 //   Rows come in a fixed order; a row that makes no sense here is left out. No row holds a credential.
 //   What routes and flags an engine has: vllm-project/vllm 0.33, sgl-project/sglang 0.5.23, NVIDIA/TensorRT-LLM 1.2, ggml-org/llama.cpp.
 #pragma once
