@@ -5439,7 +5439,7 @@ HOTPATH_FN result<stamp_probe> probe_stamps() {
 //
 //   Nothing is changed anywhere. The endpoint is asked with GET and OPTIONS only: no token is generated, no profile started, nothing
 //   reset; a row whose answer would need one of these says so and stays unknown. judge_answer() adds what one real request tells.
-//   Files of /proc, /sys and /dev are read, libraries of the GPU loaded (dlopen) and left, one connection is made over the loopback.
+//   Files of /proc, /sys and /dev are read, libraries of the GPU loaded (dlopen; they stay loaded), one connection is made over the loopback.
 //   Rows come in a fixed order; a row that makes no sense here is left out. No row holds a credential.
 //   What routes and flags an engine has: vllm-project/vllm 0.33, sgl-project/sglang 0.5.23, NVIDIA/TensorRT-LLM 1.2, ggml-org/llama.cpp.
 // ---- hotpath/model/diagnosis.hpp
@@ -8435,8 +8435,9 @@ inline bool has_word(std::string_view text, std::string_view word) {
   return false;
 }
 
+// Kept once loaded: what CUPTI's initializers allocate is lost with each unloading (libcupti.so.13).
 inline bool loads_by_dlopen(const char* library) {
-  void* const handle = ::dlopen(library, RTLD_LAZY | RTLD_LOCAL);
+  void* const handle = ::dlopen(library, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
   if (handle != nullptr) ::dlclose(handle);
   return handle != nullptr;
 }
