@@ -7,14 +7,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 . tools/packages.sh
-need cmake cmake
-need g++ g++
-need ninja ninja-build
-need_file '/usr/share/cmake/nlohmann_json/nlohmann_jsonConfig.cmake' nlohmann-json3-dev
-need_file '/usr/share/cmake/CLI11/CLI11Config.cmake' libcli11-dev
-need_file '/usr/lib/*/cmake/fmt/fmt-config.cmake' libfmt-dev
-need_file '/usr/include/sqlite3.h' libsqlite3-dev
-need_file '/usr/include/httplib.h' libcpp-httplib-dev
+need_to_build
 install_needed examples/quickstart.sh
 
 build=${HOTPATH_BUILD:-build}/release

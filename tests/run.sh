@@ -19,21 +19,14 @@ jobs=${JOBS:-$(nproc)} builds=$(realpath -m "${HOTPATH_BUILD:-build}")
 
 # What is asked for, and the package that has it. Libraries are looked for by a file, tools by name.
 . tools/packages.sh
-need cmake cmake
-need ninja ninja-build
-need g++ g++
+need_to_build
 need python3 python3
 need pkg-config pkgconf
 need clang++-14 clang-14
 need aarch64-linux-gnu-g++-12 g++-12-aarch64-linux-gnu
 need_file '/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' libclang-rt-14-dev
 need_file '/usr/lib/cmake/doctest/doctestConfig.cmake' doctest-dev
-need_file '/usr/share/cmake/nlohmann_json/nlohmann_jsonConfig.cmake' nlohmann-json3-dev
-need_file '/usr/share/cmake/CLI11/CLI11Config.cmake' libcli11-dev
-need_file '/usr/lib/*/cmake/fmt/fmt-config.cmake' libfmt-dev
-need_file '/usr/include/sqlite3.h' libsqlite3-dev
 need_file /usr/share/i18n/locales/de_DE locales
-need_file '/usr/include/httplib.h' libcpp-httplib-dev
 need_file '/usr/include/xxhash.h' libxxhash-dev
 install_needed tests/run.sh
 

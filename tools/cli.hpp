@@ -118,6 +118,7 @@ hotpath::result<std::uint64_t> read_count(std::string_view flag, std::string_vie
 hotpath::result<double> read_number(std::string_view flag, std::string_view value, double lo, double hi);
 hotpath::result<hotpath::nanoseconds> read_seconds(std::string_view flag, std::string_view value);      // 30, 0.5, 500ms, 2m
 hotpath::result<hotpath::model::slo> read_slo(std::string_view value);                                  // ttft=500ms,tpot=50ms,e2e=30s
+hotpath::result<std::string> read_engine(const std::string& value);                                                    // --engine; auto: empty
 hotpath::result<std::optional<double>> read_gate(const given& value);                                   // --gate, --gate 0.95, --gate 95%
 // What --header, --api-key-env and --api-key-file ask for; at most one of the last two.
 hotpath::result<std::vector<hotpath::net::header>> read_headers(const std::vector<std::string>& lines, const given& key_env, const given& key_file);

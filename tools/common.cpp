@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include <hotpath/core/text.hpp>
+#include <hotpath/metrics/names.hpp>
 
 namespace tools {
 
@@ -255,6 +256,12 @@ result<model::slo> read_slo(std::string_view value) {
   });
   if (bad) return bad_value("--slo", *bad);
   return slo;
+}
+
+result<std::string> read_engine(const std::string& value) {
+  if (value == "auto") return std::string();
+  if (std::find(metrics::engine_names.begin(), metrics::engine_names.end(), value) != metrics::engine_names.end()) return value;
+  return error{.code = errc::usage, .detail = "\"" + text::printable(value, 64) + "\" is not an engine, want auto, vllm, sglang, trtllm, llamacpp, dynamo or generic", .source = "--engine"};
 }
 
 result<std::optional<double>> read_gate(const given& value) {

@@ -117,24 +117,13 @@ struct printer {
         const bool share = facts.unit == "share";
         if (facts.kind != model::metric_kind::histogram) values.push_back({std::string(facts.name), share ? words::number(m.value * 100) : number(m.value), share ? "%" : std::string(unit_of(s.engine, m.what)), m.name});
         else if (facts.unit != "s") values.push_back({std::string(facts.name), m.sum && m.value > 0 ? words::grouped(*m.sum / m.value) : "-", "mean of " + number(m.value), m.name});
-        else latency(times, std::string(facts.name), since_start(m), m.name);
+        else latency(times, std::string(facts.name), serve::since_start(m), m.name);
       }
       if (!source.empty()) out += "\n" + source + "\n";
       out += "\n" + (values.size() > 1 ? table(values) : "") + (values.size() > 1 && times.size() > 1 ? "\n" : "") + (times.size() > 1 ? table(times) : "");
     }
     return out;
   }
-  static serve::bucketed since_start(const model::metric_series& m) {
-    buckets::histogram h{.count = m.value, .sum = m.sum};
-    for (const model::bucket& b : m.buckets) h.upper.push_back(b.upper), h.cumulative.push_back(b.cumulative);
-    serve::bucketed out;
-    out.n = m.value;
-    if (m.sum && m.value > 0) out.mean = *m.sum / m.value * 1000;
-    for (std::size_t i = 0; i < serve::quantile_levels.size(); ++i)
-      if (const auto q = buckets::quantile_of(h, serve::quantile_levels[i])) out.quantile[i] = serve::bounds{.lo = q->lower * 1000, .hi = q->upper ? std::optional(*q->upper * 1000) : std::nullopt};
-    return out;
-  }
-
   std::string figures(const serve::engine_figures& e, std::string_view engine) const {
     std::vector<row> values = {{"", "value", "unit", ""}}, times = {head("")};
     const auto gauge = [&](const char* name, const serve::engine_figures::gauge& g, double scale, const char* unit) {
@@ -256,16 +245,12 @@ exit_code metrics(const metrics_flags& flags) {
   if (!timeout) return fail(timeout.error(), exit_code::usage);
   if (timeout->ns <= 0) return usage("--timeout must be above 0");
   metrics::scrape_options options{.timeout = *timeout};
-  if (flags.engine != "auto") {
-    if (std::find(metrics::engine_names.begin(), metrics::engine_names.end(), flags.engine) == metrics::engine_names.end())
-      return usage("--engine: \"" + text::printable(flags.engine, 64) + "\" is not an engine, want auto, vllm, sglang, trtllm, llamacpp, dynamo or generic");
-    options.page.engine = flags.engine;
-  }
-  for (const std::string& line : flags.headers) {
-    auto h = net::parse_header(line);
-    if (!h) return usage("--header: " + h.error().detail);
-    options.headers.push_back(std::move(*h));
-  }
+  auto engine = read_engine(flags.engine);
+  if (!engine) return fail(engine.error(), exit_code::usage);
+  options.page.engine = std::move(*engine);
+  auto headers = read_headers(flags.headers, {}, {});
+  if (!headers) return fail(headers.error(), exit_code::usage);
+  options.headers = std::move(*headers);
 
   std::vector<std::string> places = {flags.page};
   if (flags.later) places.push_back(*flags.later);

@@ -126,11 +126,9 @@ result<run::record_options> read_flags(const serve_profile_flags& f) {
   else if (f.prompt_ids != "auto") return wrong("--prompt-ids", "\"" + text::printable(f.prompt_ids, 64) + "\", want auto, on or off");
   if (o.ids == run::prompt_ids::on && o.api == replay::api::chat) return wrong("--prompt-ids on", "chat messages are text", "use --api completions");
 
-  if (f.engine != "auto") {
-    if (std::find(metrics::engine_names.begin(), metrics::engine_names.end(), f.engine) == metrics::engine_names.end())
-      return wrong("--engine", "\"" + text::printable(f.engine, 64) + "\" is not an engine, want auto, vllm, sglang, trtllm, llamacpp, dynamo or generic");
-    o.metrics_page.engine = f.engine;
-  }
+  auto engine = read_engine(f.engine);
+  if (!engine) return engine.error();
+  o.metrics_page.engine = std::move(*engine);
   if (f.metrics_url) {
     if (auto u = net::parse_url(*f.metrics_url); !u) return wrong("--metrics-url " + u.error().source, u.error().detail, u.error().hint);
     o.metrics_url = *f.metrics_url;

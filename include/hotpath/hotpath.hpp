@@ -5,6 +5,7 @@
 #include <hotpath/core/atomic.hpp>
 #include <hotpath/core/bootstrap.hpp>
 #include <hotpath/core/json.hpp>
+#include <hotpath/core/key_set.hpp>
 #include <hotpath/core/pooled.hpp>
 #include <hotpath/core/random.hpp>
 #include <hotpath/core/result.hpp>

@@ -2001,6 +2001,50 @@ HOTPATH_FN void writer::quote(std::string_view text) {
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::json
+// ---- hotpath/core/key_set.hpp
+// hotpath/core/key_set.hpp - 64-bit keys that were seen: hashes, for most. Open addressing, so that a key costs no allocation of its own.
+//
+//     hotpath::key_set seen;
+//     if (!seen.insert(hash)) ++duplicates;
+//
+//   Memory: 16 to 32 bytes per key, 8 KiB at least once one is in. Thread safety: none; one thread at a time.
+// ---- hotpath/core/key_set.hpp
+
+namespace hotpath::inline HOTPATH_ABI {
+
+class key_set {
+ public:
+  bool contains(std::uint64_t key) { return !places_.empty() && find(key_of(key)) != 0; }
+  // False: it was there already.
+  bool insert(std::uint64_t key) {
+    key = key_of(key);
+    if (2 * (used_ + 1) > places_.size()) grow();
+    std::uint64_t& place = find(key);
+    if (place == key) return false;
+    place = key, ++used_;
+    return true;
+  }
+  std::size_t size() const { return used_; }
+
+ private:
+  static std::uint64_t key_of(std::uint64_t key) { return key != 0 ? key : 1; }  // 0 marks an empty place
+  std::uint64_t& find(std::uint64_t key) {
+    const std::size_t mask = places_.size() - 1;
+    std::size_t i = static_cast<std::size_t>(key ^ (key >> 32)) & mask;
+    while (places_[i] != 0 && places_[i] != key) i = (i + 1) & mask;
+    return places_[i];
+  }
+  void grow() {
+    std::vector<std::uint64_t> old = std::move(places_);
+    places_.assign(old.empty() ? 1024 : old.size() * 2, 0);
+    for (const std::uint64_t key : old)
+      if (key != 0) find(key) = key;
+  }
+  std::vector<std::uint64_t> places_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI
 // ---- hotpath/core/pooled.hpp
 // hotpath/core/pooled.hpp - quantiles over all values of all units, with intervals that know which values belong together.
 //   The gaps between chunks are pooled over requests, but the gaps of one request are no independent samples: what is
@@ -3431,6 +3475,13 @@ class chunk_log {
 
 namespace hotpath::inline HOTPATH_ABI::model {
 
+// From where on a client was the limit of what it measured (S8 of docs/statistics.md): one in a hundred requests dispatched later than
+// this after it was due, more than this share of content events inexact, a thread above this share of a core for so long on end.
+inline constexpr nanoseconds late_after{10'000'000};
+inline constexpr double inexact_limit = 0.05;
+inline constexpr double hot_share = 0.85;
+inline constexpr nanoseconds hot_limit{5'000'000'000};
+
 struct client_interval {
   std::uint32_t thread = 0;
   nanoseconds begin{}, end{};         // since the run's origin
@@ -3583,6 +3634,19 @@ struct request {
   // Only with --store-text.
   std::string prompt_text, completion_text;
 };
+
+// How late the client was: sent - connect - max(intended, slot_free). Stamps come from files, too: each is taken within +-36 years of
+// the origin, so that nothing overflows. Missing: not sent, or never due.
+inline std::optional<nanoseconds> dispatch_delay(const request& r) {
+  if (!r.sent || !r.intended) return std::nullopt;
+  const auto at = [](const stamp& s) {
+    constexpr std::int64_t bound = std::int64_t{1} << 60;
+    return s.at.ns < -bound ? -bound : s.at.ns > bound ? bound : s.at.ns;
+  };
+  const std::int64_t due = r.slot_free && at(r.slot_free) > at(r.intended) ? at(r.slot_free) : at(r.intended);
+  const std::int64_t connecting = r.connect_begin && r.connected ? at(r.connected) - at(r.connect_begin) : 0;
+  return nanoseconds{at(r.sent) - due - connecting};
+}
 
 }  // namespace hotpath::inline HOTPATH_ABI::model
 // ---- hotpath/model/run.hpp
@@ -6467,35 +6531,6 @@ inline std::uint64_t hash_of(std::string_view s, std::uint64_t h = 0x9e3779b97f4
   return h ^ (h >> 31);
 }
 
-// Keys that were seen; open addressing, so that a page of 200,000 samples costs no allocation each.
-class key_set {
- public:
-  bool insert(std::uint64_t key) {
-    if (key == 0) key = 1;  // 0 marks an empty place
-    if (2 * (used_ + 1) > places_.size()) grow();
-    std::uint64_t& place = find(key);
-    if (place == key) return false;
-    place = key, ++used_;
-    return true;
-  }
-
- private:
-  std::uint64_t& find(std::uint64_t key) {
-    const std::size_t mask = places_.size() - 1;
-    std::size_t i = static_cast<std::size_t>(key ^ (key >> 32)) & mask;
-    while (places_[i] != 0 && places_[i] != key) i = (i + 1) & mask;
-    return places_[i];
-  }
-  void grow() {
-    std::vector<std::uint64_t> old = std::move(places_);
-    places_.assign(old.empty() ? 1024 : old.size() * 2, 0);
-    for (const std::uint64_t key : old)
-      if (key != 0) find(key) = key;
-  }
-  std::vector<std::uint64_t> places_;
-  std::size_t used_ = 0;
-};
-
 // "vllm:iteration_tokens_total_bucket" -> "vllm_iteration_tokens", bucket.
 inline part base_of(std::string_view name, std::string& base) {
   part p = part::value;
@@ -6520,6 +6555,18 @@ inline std::uint64_t key_of(std::uint64_t row, std::uint64_t source, std::uint64
     h ^= h >> 29;
   }
   return h;
+}
+
+// Two values of one figure.
+inline double together(reading how, double a, double b) { return how == reading::most ? (std::max)(a, b) : how == reading::one ? 1 : a + b; }
+
+// What is known of a label's name; null: it tells engines apart.
+inline const label_row* known(std::string_view name) {
+  const auto* const at = std::find_if(std::begin(known_labels), std::end(known_labels), [&](const label_row& r) { return r.name == name; });
+  return at != std::end(known_labels) ? at : nullptr;
+}
+inline bool says_nothing(const label& x) {
+  return x.name == "engine_type" && std::find(plain_engine_types.begin(), plain_engine_types.end(), x.value) != plain_engine_types.end();
 }
 
 inline bool matches(std::string_view value, std::string_view pattern) {
@@ -6583,6 +6630,14 @@ class page_reader {
   void scalar(const use& u, const labels_of_sample& l, const metrics::sample& s, std::uint32_t source);
   void histogram(const use& u, const labels_of_sample& l, const metrics::sample& s, std::uint32_t source);
   void choose_engine();
+  // By meaning, then engine, the preferred name first.
+  template <class Cell>
+  void in_order(std::vector<Cell>& cells) const {
+    std::stable_sort(cells.begin(), cells.end(), [&](const Cell& a, const Cell& b) {
+      const name_row &x = rows_[a.row], &y = rows_[b.row];
+      return x.what != y.what ? x.what < y.what : a.source != b.source ? a.source < b.source : x.preference != y.preference ? x.preference < y.preference : a.row < b.row;
+    });
+  }
   void close(histogram_cell& h);
   void scalars();
   void histograms();
@@ -6675,17 +6730,17 @@ HOTPATH_FN page_reader::labels_of_sample page_reader::look_at(const label_set& l
     }
     const std::uint64_t h = hash_of(x.value, hash_of(x.name));
     l.series += h;
-    const auto* known = std::find_if(std::begin(known_labels), std::end(known_labels), [&](const label_row& r) { return r.name == x.name; });
-    if (known == std::end(known_labels)) {
-      if (x.name != "engine_type" || std::find(plain_engine_types.begin(), plain_engine_types.end(), x.value) == plain_engine_types.end()) l.identity += h;
-    } else if (known->role == label_role::rank) {
+    const label_row* const row = known(x.name);
+    if (row == nullptr) {
+      if (!says_nothing(x)) l.identity += h;
+    } else if (row->role == label_role::rank) {
       std::uint64_t n = 0xffff;
       text::to_number(x.value, n);
       const int shift = x.name == "pp_rank" ? 32 : x.name == "tp_rank" ? 16 : 0;
       l.rank |= (std::min<std::uint64_t>)(n, 0xffff) << shift;
     } else {
       l.parts += h;
-      if (known->role == label_role::breakdown && !x.value.empty()) l.of_breakdown = true;
+      if (row->role == label_role::breakdown && !x.value.empty()) l.of_breakdown = true;
     }
   });
   return l;
@@ -6697,8 +6752,7 @@ HOTPATH_FN page_reader::pairs page_reader::identity_of(const label_set& labels, 
   pairs out;
   std::string name, value;
   labels.for_each([&](const label& x) {
-    if (std::any_of(std::begin(known_labels), std::end(known_labels), [&](const label_row& r) { return r.name == x.name; })) return;
-    if (x.name == "engine_type" && std::find(plain_engine_types.begin(), plain_engine_types.end(), x.value) != plain_engine_types.end()) return;
+    if (known(x.name) != nullptr || says_nothing(x)) return;
     if (!all && std::find(std::begin(first), std::end(first), x.name) == std::end(first)) return;
     out.emplace_back(unescape(x.name, name), unescape(x.value, value));
   });
@@ -6816,7 +6870,7 @@ HOTPATH_FN void page_reader::scalar(const use& u, const labels_of_sample& l, con
     return;
   }
   if (!row_matches(r, s.labels)) v = 0;  // the family is there, this part of it is not meant
-  c.value = !c.known ? v : r.how == reading::most ? (std::max)(c.value, v) : r.how == reading::one ? 1 : c.value + v;
+  c.value = !c.known ? v : together(r.how, c.value, v);
   c.known = true;
 }
 
@@ -6882,11 +6936,7 @@ void lowest_ranks(std::vector<Cell>& cells) {
 HOTPATH_FN void page_reader::scalars() {
   std::erase_if(cells_, [&](const cell& c) { return !c.known || rows_[c.row].engine != out_.engine; });
   lowest_ranks(cells_);
-  const auto before = [&](const cell& a, const cell& b) {
-    const name_row &x = rows_[a.row], &y = rows_[b.row];
-    return x.what != y.what ? x.what < y.what : a.source != b.source ? a.source < b.source : x.preference != y.preference ? x.preference < y.preference : a.row < b.row;
-  };
-  std::sort(cells_.begin(), cells_.end(), before);
+  in_order(cells_);
   for (std::size_t i = 0; i < cells_.size();) {
     const name_row& r = rows_[cells_[i].row];
     model::metric_series m;
@@ -6894,7 +6944,7 @@ HOTPATH_FN void page_reader::scalars() {
     const std::uint32_t source = cells_[i].source;
     for (++i; i < cells_.size() && cells_[i].source == source && rows_[cells_[i].row].what == r.what; ++i) {
       if (rows_[cells_[i].row].preference != r.preference) continue;
-      m.value = r.how == reading::most ? (std::max)(m.value, cells_[i].value) : r.how == reading::one ? 1 : m.value + cells_[i].value;
+      m.value = together(r.how, m.value, cells_[i].value);
       earlier(m.created, cells_[i].created);
     }
     if (r.how == reading::share_of_blocks) {
@@ -6955,10 +7005,7 @@ HOTPATH_FN void page_reader::close(histogram_cell& h) {
 HOTPATH_FN void page_reader::histograms() {
   std::erase_if(histograms_, [&](const histogram_cell& h) { return rows_[h.row].engine != out_.engine || (!h.count && h.found.empty()); });
   lowest_ranks(histograms_);
-  std::stable_sort(histograms_.begin(), histograms_.end(), [&](const histogram_cell& a, const histogram_cell& b) {
-    const name_row &x = rows_[a.row], &y = rows_[b.row];
-    return x.what != y.what ? x.what < y.what : a.source != b.source ? a.source < b.source : x.preference != y.preference ? x.preference < y.preference : a.row < b.row;
-  });
+  in_order(histograms_);
   for (std::size_t i = 0; i < histograms_.size();) {
     const std::uint32_t row = histograms_[i].row, source = histograms_[i].source;
     const name_row& r = rows_[row];
@@ -7155,11 +7202,7 @@ HOTPATH_FN model::scrape read_page(std::string_view body, const page_options& op
   out.lost += p.lost;
   std::string_view start = body;
   while (!start.empty() && text::is_space(start.front())) start.remove_prefix(1);
-  if (p.samples == 0 && (p.lost.malformed + p.lost.truncated != 0 || start.starts_with('<'))) {
-    out.error = detail::not_a_page(body, "not Prometheus text");
-    return out;
-  }
-  if (start.starts_with('<')) {
+  if (start.starts_with('<') || (p.samples == 0 && p.lost.malformed + p.lost.truncated != 0)) {
     out.error = detail::not_a_page(body, "not Prometheus text");
     return out;
   }
@@ -7489,8 +7532,8 @@ class workload {
   std::optional<std::uint64_t> rows_;
   model::loss lost_;
   std::vector<std::string> problems_;
-  std::uint64_t empty_ = 0, duplicate_ids_ = 0, unmarked_ = 0, ids_ = 0;
-  std::vector<std::uint64_t> id_table_;  // hashes, open addressing, at most half full; 0: free
+  std::uint64_t empty_ = 0, duplicate_ids_ = 0, unmarked_ = 0;
+  key_set ids_;                   // hashes of given ids
 };
 
 // Appends one line that reads back as the same item (without its place in the stream and the prompt's text).
@@ -7926,23 +7969,8 @@ HOTPATH_FN void workload::put_mark(workload_item& out, const mark& where) {
 
 HOTPATH_FN void workload::note_id(std::string_view id) {
   const std::uint64_t h = detail::hash_id(id);
-  if (id_table_.empty()) id_table_.resize(1024);
-  const auto slot = [&](std::uint64_t key) {
-    std::size_t i = static_cast<std::size_t>(key) & (id_table_.size() - 1);
-    while (id_table_[i] != 0 && id_table_[i] != key) i = (i + 1) & (id_table_.size() - 1);
-    return i;
-  };
-  if (id_table_[slot(h)] == h) {
-    ++duplicate_ids_;
-    return;
-  }
-  if (ids_ == detail::distinct_ids_kept) return;
-  if (++ids_ > id_table_.size() / 2) {
-    std::vector<std::uint64_t> old(id_table_.size() * 2);
-    old.swap(id_table_);
-    for (std::uint64_t key : old) if (key != 0) id_table_[slot(key)] = key;
-  }
-  id_table_[slot(h)] = h;
+  if (ids_.contains(h)) ++duplicate_ids_;
+  else if (ids_.size() < detail::distinct_ids_kept) ids_.insert(h);
 }
 
 // ---- synthetic
@@ -8184,6 +8212,14 @@ struct served_model {
 // Errors: malformed (not JSON, no "data"), empty (no model served).
 result<served_model> read_models(std::string_view body, std::string_view source);
 
+// Where a server tells the version of its engine: a member of a JSON object.
+struct version_place {
+  std::string_view path, member;
+};
+version_place version_place_of(std::string_view engine);
+// A text member of the outermost object, at most 128 bytes; empty: it has none, or this is no JSON.
+std::string text_member(std::string_view body, std::string_view name);
+
 }  // namespace hotpath::inline HOTPATH_ABI::replay
 // ---- hotpath/replay/api-inl.hpp
 
@@ -8381,6 +8417,22 @@ HOTPATH_FN result<served_model> read_models(std::string_view body, std::string_v
   if (m.id.empty()) return error{.code = errc::empty, .detail = "the server names no model", .source = std::string(source), .hint = "name the model with --model"};
   for (const std::string_view name : take_ids) m.takes_token_ids |= m.engine == name;
   return m;
+}
+
+HOTPATH_FN version_place version_place_of(std::string_view engine) {
+  if (engine == "sglang") return {"/server_info", "version"};
+  if (engine == "llamacpp") return {"/props", "build_info"};
+  return {"/version", "version"};
+}
+
+HOTPATH_FN std::string text_member(std::string_view body, std::string_view name) {
+  json::reader in{body, json::mode::tolerant_text};
+  std::string out;
+  std::string_view s;
+  in.object([&](std::string_view key) {
+    if (key == name && in.peek() == json::kind::string && in.string(s)) out = s.substr(0, 128);
+  });
+  return in.finish() ? out : std::string();
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::replay
@@ -8638,17 +8690,6 @@ class endpoint {
   }
   answer get(std::string_view target) const { return ask_(context_, target, "GET"); }
   static std::string shown(std::string_view s, std::size_t max = 96) { return hotpath::text::printable(s, max); }
-  // A string member of the outermost object.
-  static std::string member(std::string_view body, std::string_view name) {
-    json::reader in{body, json::mode::tolerant_text};
-    std::string out;
-    std::string_view s;
-    in.object([&](std::string_view key) {
-      if (key == name && in.peek() == json::kind::string && in.string(s)) out = s.substr(0, 128);
-    });
-    return in.finish() ? out : std::string();
-  }
-
   bool models() {
     const answer a = get("/v1/models");
     if (!a.error.empty()) {
@@ -8675,18 +8716,11 @@ class endpoint {
   }
 
   void who() {
-    std::string version;
-    const auto from = [&](std::string_view path, std::string_view name) {
-      if (!version.empty()) return;
-      if (const answer a = get(path); a.error.empty() && a.status == 200) version = member(a.body, name);
-    };
-    if (engine_ == "sglang") {
-      if (const answer a = get("/server_info"); a.error.empty() && a.status == 200) server_info_ = a.body, version = member(a.body, "version");
-    } else if (engine_ == "llamacpp") {
-      from("/props", "build_info");
-    } else {
-      from("/version", "version");
-    }
+    const replay::version_place place = replay::version_place_of(engine_);
+    const answer a = get(place.path);
+    const bool told = a.error.empty() && a.status == 200;
+    const std::string version = told ? replay::text_member(a.body, place.member) : std::string();
+    if (told && engine_ == "sglang") server_info_ = a.body;
     if (engine_.empty() && version.empty())
       return add("engine", unknown, "", "neither /v1/models nor its metrics nor /version tell", "say it with --engine, where it matters");
     add("engine", engine_.empty() ? unknown : pass, (engine_.empty() ? "not told" : shown(engine_)) + (version.empty() ? "" : " " + shown(version)), version.empty() ? "its version is not told" : "by its own word");
@@ -8769,7 +8803,7 @@ class endpoint {
   }
 
   void log_level() {
-    const std::string level = member(server_info_, "log_level");
+    const std::string level = replay::text_member(server_info_, "log_level");
     if (!level.empty())
       return add("log level", level == "info" || level == "debug" ? pass : warn, shown(level, 32), level == "info" || level == "debug" ? "batches are logged" : "batches are not logged",
                  level == "info" || level == "debug" ? "" : "start SGLang with --log-level info");
@@ -9113,10 +9147,6 @@ inline bool tokens_trusted(const model::request& r) {
   return r.tokens_from == model::token_source::usage && r.completion_tokens && !r.usage_suspect;
 }
 
-inline double connect_time(const model::request& r) {
-  return r.connect_begin && r.connected ? difference(r.connected, r.connect_begin) : 0;
-}
-
 inline void fill_latencies(const model::request& r, double (&value)[per_request]) {
   const auto set = [&](metric m, double v) { value[slot_of(m)] = v; };
   set(metric::ttft, difference(r.first_content, r.intended));
@@ -9125,12 +9155,8 @@ inline void fill_latencies(const model::request& r, double (&value)[per_request]
   set(metric::connect, difference(r.connected, r.connect_begin));
   set(metric::slot_wait, difference(r.slot_free, r.intended));
   set(metric::e2e, difference(r.last_content, r.intended));
-  if (r.sent && r.intended) {
-    const std::int64_t due = r.slot_free ? (std::max)(time_of(r.intended), time_of(r.slot_free)) : time_of(r.intended);
-    set(metric::dispatch_delay, static_cast<double>(time_of(r.sent) - due) - connect_time(r));
-  } else {
-    set(metric::dispatch_delay, no_value);
-  }
+  const auto delay = model::dispatch_delay(r);
+  set(metric::dispatch_delay, delay ? static_cast<double>(delay->ns) : no_value);
   const bool counts = tokens_trusted(r) && *r.completion_tokens >= 2;
   set(metric::tpot, counts ? difference(r.last_content, r.first_content) / static_cast<double>(*r.completion_tokens - 1) : no_value);
 }
@@ -9920,7 +9946,7 @@ HOTPATH_FN void dispatch::interval(const model::client_interval& i) {
   const double share = i.cpu.s() / wall.s();
   if (!counts_.cpu_share || share > *counts_.cpu_share) counts_.cpu_share = share;
   if (hot_.size() <= i.thread) hot_.resize(i.thread + 1);
-  hot_[i.thread] = share > 0.85 ? hot_[i.thread] + wall : nanoseconds{};
+  hot_[i.thread] = share > model::hot_share ? hot_[i.thread] + wall : nanoseconds{};
 }
 
 HOTPATH_FN void dispatch::finished(const model::request& r) {
@@ -9928,11 +9954,9 @@ HOTPATH_FN void dispatch::finished(const model::request& r) {
   --counts_.in_flight;
   ++counts_.finished;
   if (r.status != model::request_status::ok) ++counts_.errors[static_cast<std::size_t>(r.error)];
-  if (r.sent) {  // as serve/definitions.hpp has the dispatch delay
-    const nanoseconds due = r.slot_free && r.slot_free.at > r.intended.at ? r.slot_free.at : r.intended.at;
-    const nanoseconds connecting = r.connect_begin && r.connected ? r.connected.at - r.connect_begin.at : nanoseconds{};
+  if (const auto delay = model::dispatch_delay(r)) {
     ++counts_.judged;
-    if (r.sent.at - due - connecting > nanoseconds{10'000'000}) ++counts_.late;
+    if (*delay > model::late_after) ++counts_.late;
   }
   if (r.status == model::request_status::ok) {
     ++counts_.ok;
@@ -13431,9 +13455,6 @@ class live_meter {
   const live_state& state() const { return state_; }
 
  private:
-  struct second {  // what one snapshot added
-    model::progress at;
-  };
   struct counters {
     nanoseconds at{};
     double queries = 0, hits = 0, preemptions = 0, tokens = 0;
@@ -13441,7 +13462,7 @@ class live_meter {
   };
   void mark();
   live_state state_;
-  std::deque<second> window_;     // the last ten seconds
+  std::deque<model::progress> window_;  // the last ten seconds
   model::progress marked_;        // as of the last whole second
   std::optional<double> last_output_;  // per second, in the last second that a thread has told of
   std::deque<counters> scrapes_;  // the last ten seconds, and one before
@@ -13490,13 +13511,13 @@ HOTPATH_FN void live_meter::describe(std::string title, const model::schedule& p
 
 HOTPATH_FN void live_meter::add(const model::progress& p) {
   const model::progress before = state_.at;
-  window_.push_back({p});
-  while (window_.size() > 1 && p.elapsed - window_.front().at.elapsed > detail::live_window) window_.pop_front();
+  window_.push_back(p);
+  while (window_.size() > 1 && p.elapsed - window_.front().elapsed > detail::live_window) window_.pop_front();
   while (window_.size() > 256) window_.pop_front();  // somebody shows it more often than five times a second
   state_.at = p;
 
   // Rates need a moment before the window: the snapshot that opens it, or the start.
-  const model::progress start = window_.size() > 1 ? window_.front().at : model::progress{};
+  const model::progress start = window_.size() > 1 ? window_.front() : model::progress{};
   const double seconds = (p.elapsed - start.elapsed).s();
   state_.in_flight.now = static_cast<double>(p.in_flight);
   if (seconds > 0) detail::keep(state_.requests_per_s, static_cast<double>(p.finished - start.finished) / seconds);
@@ -13511,8 +13532,8 @@ HOTPATH_FN void live_meter::add(const model::progress& p) {
   if (const auto rate = events_per_s(before)) last_output_ = *rate * per_event;
 
   stats::sketch ttft, tpot, lag;
-  std::uint64_t judged = p.judged - start.judged, late = p.late - start.late;
-  for (std::size_t i = 0; i < window_.size(); ++i) ttft.merge(window_[i].at.ttft_ms), tpot.merge(window_[i].at.tpot_ms), lag.merge(window_[i].at.loop_lag_ns);
+  const std::uint64_t judged = p.judged - start.judged, late = p.late - start.late;
+  for (const model::progress& s : window_) ttft.merge(s.ttft_ms), tpot.merge(s.tpot_ms), lag.merge(s.loop_lag_ns);
   detail::keep(state_.ttft_p50_ms, ttft.quantile(0.5)), detail::keep(state_.ttft_p99_ms, ttft.quantile(0.99)), detail::keep(state_.tpot_p50_ms, tpot.quantile(0.5));
 
   // The rules of serve/checks over the last ten seconds.
@@ -13524,8 +13545,8 @@ HOTPATH_FN void live_meter::add(const model::progress& p) {
   c.limits.clear();
   if (judged != 0 && static_cast<double>(late) > 0.01 * static_cast<double>(judged))
     c.limits.push_back(words::percent(static_cast<double>(late) / static_cast<double>(judged)) + " of the requests left over 10 ms late");
-  if (c.inexact_share > 0.05) c.limits.push_back(words::percent(c.inexact_share) + " of the events shared a read");
-  if (p.hot > nanoseconds{5'000'000'000}) c.limits.push_back("a thread above 85 % of a core for " + words::fixed(p.hot.s(), 0) + " s");
+  if (c.inexact_share > model::inexact_limit) c.limits.push_back(words::percent(c.inexact_share) + " of the events shared a read");
+  if (p.hot > model::hot_limit) c.limits.push_back("a thread above 85 % of a core for " + words::fixed(p.hot.s(), 0) + " s");
 
   if (p.elapsed - marked_.elapsed >= nanoseconds{1'000'000'000}) mark();
 }
@@ -13535,8 +13556,8 @@ HOTPATH_FN void live_meter::mark() {
   const model::progress& p = state_.at;
   const double seconds = (p.elapsed - marked_.elapsed).s();
   stats::sketch ttft, tpot;
-  for (const second& s : window_)
-    if (s.at.elapsed > marked_.elapsed) ttft.merge(s.at.ttft_ms), tpot.merge(s.at.tpot_ms);
+  for (const model::progress& s : window_)
+    if (s.elapsed > marked_.elapsed) ttft.merge(s.ttft_ms), tpot.merge(s.tpot_ms);
   const auto or_nan = [](std::optional<double> v) { return v ? *v : __builtin_nan(""); };
   detail::push(state_.in_flight, static_cast<double>(p.in_flight));
   detail::push(state_.requests_per_s, static_cast<double>(p.finished - marked_.finished) / seconds);
@@ -13556,7 +13577,6 @@ HOTPATH_FN void live_meter::add(const model::scrape& s) {
     if (!v.missing.empty()) v.missing = s.error;
     return;
   }
-  const nanoseconds before_at = scrapes_.empty() ? nanoseconds{} : scrapes_.back().at;
   v.missing.clear(), v.trouble.clear();
   if (!s.engine.empty()) v.engine = s.engine;
   v.at = s.at();
@@ -13588,7 +13608,7 @@ HOTPATH_FN void live_meter::add(const model::scrape& s) {
   const counters* last = scrapes_.empty() ? nullptr : &scrapes_.back();
   const bool anew = last != nullptr && (c.queries < last->queries || c.preemptions < last->preemptions || c.tokens < last->tokens);
   if (anew) preempted_before_ += last->preemptions - first_preemptions_.value_or(0), first_preemptions_ = 0;
-  const double seconds = last != nullptr ? (c.at - before_at).s() : 0;
+  const double seconds = last != nullptr ? (c.at - last->at).s() : 0;
   const auto rate = [&](live_figure& f, bool known, double now, double then) {
     detail::push(f, known && last != nullptr && seconds > 0 ? (now - (anew ? 0 : then)) / seconds : __builtin_nan(""));
   };
@@ -14311,17 +14331,9 @@ result<replay::served_model> identify(const net::url& endpoint, std::span<const 
 // The version of the engine, where its server tells one; empty: not told. Never an error: nothing depends on it.
 template <net::transport Transport = net::tcp>
 std::string version_of(const net::url& endpoint, std::span<const net::header> headers, std::string_view engine, nanoseconds within) {
-  const std::string_view path = engine == "sglang" ? "/server_info" : engine == "llamacpp" ? "/props" : "/version";
-  const std::string_view member = engine == "llamacpp" ? "build_info" : "version";
-  auto page = net::fetch<Transport>(endpoint, std::string(path), headers, {.total = within, .body_limit = 1u << 20});
-  std::string version;
-  if (!page || page->status != 200) return version;
-  json::reader in{page->body, json::mode::tolerant_text};
-  std::string_view s;
-  in.object([&](std::string_view key) {
-    if (key == member && in.peek() == json::kind::string && in.string(s)) version = s.substr(0, 128);
-  });
-  return in.finish() ? version : std::string();
+  const replay::version_place place = replay::version_place_of(engine);
+  auto page = net::fetch<Transport>(endpoint, place.path, headers, {.total = within, .body_limit = 1u << 20});
+  return page && page->status == 200 ? replay::text_member(page->body, place.member) : std::string();
 }
 
 template <class Store, net::transport Transport = net::tcp>
@@ -14890,7 +14902,7 @@ HOTPATH_FN void client_meter::add(const model::client_interval& i) {
   }
   it->cpu += cpu;
   it->wall += wall;
-  if (static_cast<double>(cpu) > 0.85 * static_cast<double>(wall)) {
+  if (static_cast<double>(cpu) > model::hot_share * static_cast<double>(wall)) {
     it->hot += wall;
     it->hot_cpu += static_cast<double>(cpu);
     if (it->hot > it->longest_hot) it->longest_hot = it->hot, it->longest_hot_cpu = it->hot_cpu;
@@ -14940,16 +14952,17 @@ HOTPATH_FN void client_meter::fill(report& out, std::span<const double> dispatch
   if (busiest != nullptr && busiest->wall > 0) c.cpu_share = share(*busiest);
   if (any_ && end_ > begin_) c.bytes_per_s = static_cast<double>(bytes_) / (static_cast<double>(end_ - begin_) / 1e9);
   c.suspended = nanoseconds{suspended_};
-  const auto late = std::upper_bound(dispatch_ns.begin(), dispatch_ns.end(), 10e6);
+  constexpr double late_ns = static_cast<double>(model::late_after.ns);
+  const auto late = std::upper_bound(dispatch_ns.begin(), dispatch_ns.end(), late_ns);
   c.late = static_cast<std::uint64_t>(dispatch_ns.end() - late);
 
   const auto dispatch_p99 = stats::quantile(dispatch_ns, 0.99);
-  if (dispatch_p99 && *dispatch_p99 > 10e6)
+  if (dispatch_p99 && *dispatch_p99 > late_ns)
     c.reasons.push_back("requests left late: dispatch delay p99 was " + milliseconds(*dispatch_p99 / 1e6) + " (limit 10 ms), " +
                         std::to_string(c.late) + " of " + std::to_string(dispatch_ns.size()) + " were over it");
-  if (c.inexact_share > 0.05)
+  if (c.inexact_share > model::inexact_limit)
     c.reasons.push_back(percent(c.inexact_share) + " of the content events shared a read with a later one (limit 5 %): the client read too late to time them");
-  if (hottest != nullptr && hottest->longest_hot > 5'000'000'000)
+  if (hottest != nullptr && hottest->longest_hot > model::hot_limit.ns)
     c.reasons.push_back("client thread " + std::to_string(hottest->id) + " used " +
                         percent(hottest->longest_hot_cpu / static_cast<double>(hottest->longest_hot)) + " of a core for " +
                         number(static_cast<double>(hottest->longest_hot) / 1e9) + " s on end (limit 85 % for 5 s)");
@@ -15245,6 +15258,8 @@ class server_fold {
   bool first_whole_ = false;                    // nothing of it was lost
 };
 
+// A histogram of one page, in seconds: all that its engine has counted since it started.
+bucketed since_start(const model::metric_series& m);
 // Of two pages: `later` minus `earlier`, gauges over both.
 server_section difference(const model::scrape& earlier, const model::scrape& later);
 
@@ -15265,6 +15280,15 @@ inline buckets::histogram cumulative_of(const model::metric_series& m) {
   h.count = m.value, h.sum = m.sum;
   for (const model::bucket& b : m.buckets) h.upper.push_back(b.upper), h.cumulative.push_back(b.cumulative);
   return h;
+}
+// A latency of a histogram in seconds.
+inline bucketed bucketed_of(const buckets::histogram& h) {
+  bucketed out;
+  out.n = h.count;
+  if (h.sum && h.count > 0) out.mean = *h.sum / h.count * 1000;
+  for (std::size_t i = 0; i < quantile_levels.size(); ++i)
+    if (const auto q = buckets::quantile_of(h, quantile_levels[i])) out.quantile[i] = bounds{.lo = q->lower * 1000, .hi = q->upper ? std::optional{*q->upper * 1000} : std::nullopt};
+  return out;
 }
 // The same edges with nothing in them.
 inline buckets::histogram empty_of(buckets::histogram h) {
@@ -15493,18 +15517,11 @@ HOTPATH_FN bucketed server_fold::latency(model::engine_metric what, const std::s
     out.missing = !told ? "the engine does not tell it" : ok_ < 2 ? "one scrape alone has no interval" : "told by one scrape only";
     return out;
   }
+  if (d->of.count > 0) out = detail::bucketed_of(d->of);
   out.reset = d->reset;
   if (!(d->of.count > 0)) {
     out.missing = "no value in the interval";
     return out;
-  }
-  out.n = d->of.count;
-  if (d->of.sum) out.mean = *d->of.sum / d->of.count * 1000;
-  for (std::size_t i = 0; i < quantile_levels.size(); ++i) {
-    const auto q = buckets::quantile_of(d->of, quantile_levels[i]);
-    if (!q) continue;
-    out.quantile[i] = bounds{.lo = q->lower * 1000, .hi = {}};
-    if (q->upper) out.quantile[i]->hi = *q->upper * 1000;
   }
   if (!d->no_quantiles.empty()) problems.push_back(detail::title_of(what, source != nullptr ? *source : std::string()) + ": " + std::string(d->no_quantiles) + ", so it has no quantiles");
   else if (!out.quantile[0]) problems.push_back(detail::title_of(what, source != nullptr ? *source : std::string()) + ": its buckets have no finite edge in common, so it has no quantiles");
@@ -15611,6 +15628,8 @@ HOTPATH_FN server_section server_fold::finish(const server_window& window) const
   fill_steps(out, window);
   return out;
 }
+
+HOTPATH_FN bucketed since_start(const model::metric_series& m) { return detail::bucketed_of(detail::cumulative_of(m)); }
 
 HOTPATH_FN server_section difference(const model::scrape& earlier, const model::scrape& later) {
   server_fold fold;

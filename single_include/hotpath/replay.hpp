@@ -1539,6 +1539,50 @@ HOTPATH_FN void writer::quote(std::string_view text) {
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::json
+// ---- hotpath/core/key_set.hpp
+// hotpath/core/key_set.hpp - 64-bit keys that were seen: hashes, for most. Open addressing, so that a key costs no allocation of its own.
+//
+//     hotpath::key_set seen;
+//     if (!seen.insert(hash)) ++duplicates;
+//
+//   Memory: 16 to 32 bytes per key, 8 KiB at least once one is in. Thread safety: none; one thread at a time.
+// ---- hotpath/core/key_set.hpp
+
+namespace hotpath::inline HOTPATH_ABI {
+
+class key_set {
+ public:
+  bool contains(std::uint64_t key) { return !places_.empty() && find(key_of(key)) != 0; }
+  // False: it was there already.
+  bool insert(std::uint64_t key) {
+    key = key_of(key);
+    if (2 * (used_ + 1) > places_.size()) grow();
+    std::uint64_t& place = find(key);
+    if (place == key) return false;
+    place = key, ++used_;
+    return true;
+  }
+  std::size_t size() const { return used_; }
+
+ private:
+  static std::uint64_t key_of(std::uint64_t key) { return key != 0 ? key : 1; }  // 0 marks an empty place
+  std::uint64_t& find(std::uint64_t key) {
+    const std::size_t mask = places_.size() - 1;
+    std::size_t i = static_cast<std::size_t>(key ^ (key >> 32)) & mask;
+    while (places_[i] != 0 && places_[i] != key) i = (i + 1) & mask;
+    return places_[i];
+  }
+  void grow() {
+    std::vector<std::uint64_t> old = std::move(places_);
+    places_.assign(old.empty() ? 1024 : old.size() * 2, 0);
+    for (const std::uint64_t key : old)
+      if (key != 0) find(key) = key;
+  }
+  std::vector<std::uint64_t> places_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI
 // ---- hotpath/core/sketch.hpp
 // hotpath/core/sketch.hpp - quantiles of an unbounded stream in bounded memory, mergeable across threads and files.
 //   DDSketch (Masson, Rim, Lee, VLDB 2019): geometric buckets, so quantile() is within alpha (1 %) of a real sample, relative.
@@ -2137,8 +2181,8 @@ class workload {
   std::optional<std::uint64_t> rows_;
   model::loss lost_;
   std::vector<std::string> problems_;
-  std::uint64_t empty_ = 0, duplicate_ids_ = 0, unmarked_ = 0, ids_ = 0;
-  std::vector<std::uint64_t> id_table_;  // hashes, open addressing, at most half full; 0: free
+  std::uint64_t empty_ = 0, duplicate_ids_ = 0, unmarked_ = 0;
+  key_set ids_;                   // hashes of given ids
 };
 
 // Appends one line that reads back as the same item (without its place in the stream and the prompt's text).
@@ -3132,23 +3176,8 @@ HOTPATH_FN void workload::put_mark(workload_item& out, const mark& where) {
 
 HOTPATH_FN void workload::note_id(std::string_view id) {
   const std::uint64_t h = detail::hash_id(id);
-  if (id_table_.empty()) id_table_.resize(1024);
-  const auto slot = [&](std::uint64_t key) {
-    std::size_t i = static_cast<std::size_t>(key) & (id_table_.size() - 1);
-    while (id_table_[i] != 0 && id_table_[i] != key) i = (i + 1) & (id_table_.size() - 1);
-    return i;
-  };
-  if (id_table_[slot(h)] == h) {
-    ++duplicate_ids_;
-    return;
-  }
-  if (ids_ == detail::distinct_ids_kept) return;
-  if (++ids_ > id_table_.size() / 2) {
-    std::vector<std::uint64_t> old(id_table_.size() * 2);
-    old.swap(id_table_);
-    for (std::uint64_t key : old) if (key != 0) id_table_[slot(key)] = key;
-  }
-  id_table_[slot(h)] = h;
+  if (ids_.contains(h)) ++duplicate_ids_;
+  else if (ids_.size() < detail::distinct_ids_kept) ids_.insert(h);
 }
 
 // ---- synthetic
@@ -3430,6 +3459,13 @@ inline result<model::schedule> recorded(workload& load, double speed, const open
 // ---- hotpath/model/client.hpp
 
 namespace hotpath::inline HOTPATH_ABI::model {
+
+// From where on a client was the limit of what it measured (S8 of docs/statistics.md): one in a hundred requests dispatched later than
+// this after it was due, more than this share of content events inexact, a thread above this share of a core for so long on end.
+inline constexpr nanoseconds late_after{10'000'000};
+inline constexpr double inexact_limit = 0.05;
+inline constexpr double hot_share = 0.85;
+inline constexpr nanoseconds hot_limit{5'000'000'000};
 
 struct client_interval {
   std::uint32_t thread = 0;
@@ -4267,6 +4303,19 @@ struct request {
   std::string prompt_text, completion_text;
 };
 
+// How late the client was: sent - connect - max(intended, slot_free). Stamps come from files, too: each is taken within +-36 years of
+// the origin, so that nothing overflows. Missing: not sent, or never due.
+inline std::optional<nanoseconds> dispatch_delay(const request& r) {
+  if (!r.sent || !r.intended) return std::nullopt;
+  const auto at = [](const stamp& s) {
+    constexpr std::int64_t bound = std::int64_t{1} << 60;
+    return s.at.ns < -bound ? -bound : s.at.ns > bound ? bound : s.at.ns;
+  };
+  const std::int64_t due = r.slot_free && at(r.slot_free) > at(r.intended) ? at(r.slot_free) : at(r.intended);
+  const std::int64_t connecting = r.connect_begin && r.connected ? at(r.connected) - at(r.connect_begin) : 0;
+  return nanoseconds{at(r.sent) - due - connecting};
+}
+
 }  // namespace hotpath::inline HOTPATH_ABI::model
 // ---- hotpath/model/progress.hpp
 
@@ -4440,7 +4489,7 @@ HOTPATH_FN void dispatch::interval(const model::client_interval& i) {
   const double share = i.cpu.s() / wall.s();
   if (!counts_.cpu_share || share > *counts_.cpu_share) counts_.cpu_share = share;
   if (hot_.size() <= i.thread) hot_.resize(i.thread + 1);
-  hot_[i.thread] = share > 0.85 ? hot_[i.thread] + wall : nanoseconds{};
+  hot_[i.thread] = share > model::hot_share ? hot_[i.thread] + wall : nanoseconds{};
 }
 
 HOTPATH_FN void dispatch::finished(const model::request& r) {
@@ -4448,11 +4497,9 @@ HOTPATH_FN void dispatch::finished(const model::request& r) {
   --counts_.in_flight;
   ++counts_.finished;
   if (r.status != model::request_status::ok) ++counts_.errors[static_cast<std::size_t>(r.error)];
-  if (r.sent) {  // as serve/definitions.hpp has the dispatch delay
-    const nanoseconds due = r.slot_free && r.slot_free.at > r.intended.at ? r.slot_free.at : r.intended.at;
-    const nanoseconds connecting = r.connect_begin && r.connected ? r.connected.at - r.connect_begin.at : nanoseconds{};
+  if (const auto delay = model::dispatch_delay(r)) {
     ++counts_.judged;
-    if (r.sent.at - due - connecting > nanoseconds{10'000'000}) ++counts_.late;
+    if (*delay > model::late_after) ++counts_.late;
   }
   if (r.status == model::request_status::ok) {
     ++counts_.ok;
@@ -5148,6 +5195,14 @@ struct served_model {
 // Errors: malformed (not JSON, no "data"), empty (no model served).
 result<served_model> read_models(std::string_view body, std::string_view source);
 
+// Where a server tells the version of its engine: a member of a JSON object.
+struct version_place {
+  std::string_view path, member;
+};
+version_place version_place_of(std::string_view engine);
+// A text member of the outermost object, at most 128 bytes; empty: it has none, or this is no JSON.
+std::string text_member(std::string_view body, std::string_view name);
+
 }  // namespace hotpath::inline HOTPATH_ABI::replay
 // ---- hotpath/replay/api-inl.hpp
 
@@ -5345,6 +5400,22 @@ HOTPATH_FN result<served_model> read_models(std::string_view body, std::string_v
   if (m.id.empty()) return error{.code = errc::empty, .detail = "the server names no model", .source = std::string(source), .hint = "name the model with --model"};
   for (const std::string_view name : take_ids) m.takes_token_ids |= m.engine == name;
   return m;
+}
+
+HOTPATH_FN version_place version_place_of(std::string_view engine) {
+  if (engine == "sglang") return {"/server_info", "version"};
+  if (engine == "llamacpp") return {"/props", "build_info"};
+  return {"/version", "version"};
+}
+
+HOTPATH_FN std::string text_member(std::string_view body, std::string_view name) {
+  json::reader in{body, json::mode::tolerant_text};
+  std::string out;
+  std::string_view s;
+  in.object([&](std::string_view key) {
+    if (key == name && in.peek() == json::kind::string && in.string(s)) out = s.substr(0, 128);
+  });
+  return in.finish() ? out : std::string();
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::replay

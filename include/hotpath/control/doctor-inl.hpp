@@ -272,17 +272,6 @@ class endpoint {
   }
   answer get(std::string_view target) const { return ask_(context_, target, "GET"); }
   static std::string shown(std::string_view s, std::size_t max = 96) { return hotpath::text::printable(s, max); }
-  // A string member of the outermost object.
-  static std::string member(std::string_view body, std::string_view name) {
-    json::reader in{body, json::mode::tolerant_text};
-    std::string out;
-    std::string_view s;
-    in.object([&](std::string_view key) {
-      if (key == name && in.peek() == json::kind::string && in.string(s)) out = s.substr(0, 128);
-    });
-    return in.finish() ? out : std::string();
-  }
-
   bool models() {
     const answer a = get("/v1/models");
     if (!a.error.empty()) {
@@ -309,18 +298,11 @@ class endpoint {
   }
 
   void who() {
-    std::string version;
-    const auto from = [&](std::string_view path, std::string_view name) {
-      if (!version.empty()) return;
-      if (const answer a = get(path); a.error.empty() && a.status == 200) version = member(a.body, name);
-    };
-    if (engine_ == "sglang") {
-      if (const answer a = get("/server_info"); a.error.empty() && a.status == 200) server_info_ = a.body, version = member(a.body, "version");
-    } else if (engine_ == "llamacpp") {
-      from("/props", "build_info");
-    } else {
-      from("/version", "version");
-    }
+    const replay::version_place place = replay::version_place_of(engine_);
+    const answer a = get(place.path);
+    const bool told = a.error.empty() && a.status == 200;
+    const std::string version = told ? replay::text_member(a.body, place.member) : std::string();
+    if (told && engine_ == "sglang") server_info_ = a.body;
     if (engine_.empty() && version.empty())
       return add("engine", unknown, "", "neither /v1/models nor its metrics nor /version tell", "say it with --engine, where it matters");
     add("engine", engine_.empty() ? unknown : pass, (engine_.empty() ? "not told" : shown(engine_)) + (version.empty() ? "" : " " + shown(version)), version.empty() ? "its version is not told" : "by its own word");
@@ -403,7 +385,7 @@ class endpoint {
   }
 
   void log_level() {
-    const std::string level = member(server_info_, "log_level");
+    const std::string level = replay::text_member(server_info_, "log_level");
     if (!level.empty())
       return add("log level", level == "info" || level == "debug" ? pass : warn, shown(level, 32), level == "info" || level == "debug" ? "batches are logged" : "batches are not logged",
                  level == "info" || level == "debug" ? "" : "start SGLang with --log-level info");

@@ -12,6 +12,7 @@
 #include <utility>
 #include <hotpath/core/buckets.hpp>
 #include <hotpath/core/json.hpp>
+#include <hotpath/core/key_set.hpp>
 #include <hotpath/core/text.hpp>
 #include <hotpath/metrics/page.hpp>
 
@@ -40,35 +41,6 @@ inline std::uint64_t hash_of(std::string_view s, std::uint64_t h = 0x9e3779b97f4
   return h ^ (h >> 31);
 }
 
-// Keys that were seen; open addressing, so that a page of 200,000 samples costs no allocation each.
-class key_set {
- public:
-  bool insert(std::uint64_t key) {
-    if (key == 0) key = 1;  // 0 marks an empty place
-    if (2 * (used_ + 1) > places_.size()) grow();
-    std::uint64_t& place = find(key);
-    if (place == key) return false;
-    place = key, ++used_;
-    return true;
-  }
-
- private:
-  std::uint64_t& find(std::uint64_t key) {
-    const std::size_t mask = places_.size() - 1;
-    std::size_t i = static_cast<std::size_t>(key ^ (key >> 32)) & mask;
-    while (places_[i] != 0 && places_[i] != key) i = (i + 1) & mask;
-    return places_[i];
-  }
-  void grow() {
-    std::vector<std::uint64_t> old = std::move(places_);
-    places_.assign(old.empty() ? 1024 : old.size() * 2, 0);
-    for (const std::uint64_t key : old)
-      if (key != 0) find(key) = key;
-  }
-  std::vector<std::uint64_t> places_;
-  std::size_t used_ = 0;
-};
-
 // "vllm:iteration_tokens_total_bucket" -> "vllm_iteration_tokens", bucket.
 inline part base_of(std::string_view name, std::string& base) {
   part p = part::value;
@@ -93,6 +65,18 @@ inline std::uint64_t key_of(std::uint64_t row, std::uint64_t source, std::uint64
     h ^= h >> 29;
   }
   return h;
+}
+
+// Two values of one figure.
+inline double together(reading how, double a, double b) { return how == reading::most ? (std::max)(a, b) : how == reading::one ? 1 : a + b; }
+
+// What is known of a label's name; null: it tells engines apart.
+inline const label_row* known(std::string_view name) {
+  const auto* const at = std::find_if(std::begin(known_labels), std::end(known_labels), [&](const label_row& r) { return r.name == name; });
+  return at != std::end(known_labels) ? at : nullptr;
+}
+inline bool says_nothing(const label& x) {
+  return x.name == "engine_type" && std::find(plain_engine_types.begin(), plain_engine_types.end(), x.value) != plain_engine_types.end();
 }
 
 inline bool matches(std::string_view value, std::string_view pattern) {
@@ -156,6 +140,14 @@ class page_reader {
   void scalar(const use& u, const labels_of_sample& l, const metrics::sample& s, std::uint32_t source);
   void histogram(const use& u, const labels_of_sample& l, const metrics::sample& s, std::uint32_t source);
   void choose_engine();
+  // By meaning, then engine, the preferred name first.
+  template <class Cell>
+  void in_order(std::vector<Cell>& cells) const {
+    std::stable_sort(cells.begin(), cells.end(), [&](const Cell& a, const Cell& b) {
+      const name_row &x = rows_[a.row], &y = rows_[b.row];
+      return x.what != y.what ? x.what < y.what : a.source != b.source ? a.source < b.source : x.preference != y.preference ? x.preference < y.preference : a.row < b.row;
+    });
+  }
   void close(histogram_cell& h);
   void scalars();
   void histograms();
@@ -248,17 +240,17 @@ HOTPATH_FN page_reader::labels_of_sample page_reader::look_at(const label_set& l
     }
     const std::uint64_t h = hash_of(x.value, hash_of(x.name));
     l.series += h;
-    const auto* known = std::find_if(std::begin(known_labels), std::end(known_labels), [&](const label_row& r) { return r.name == x.name; });
-    if (known == std::end(known_labels)) {
-      if (x.name != "engine_type" || std::find(plain_engine_types.begin(), plain_engine_types.end(), x.value) == plain_engine_types.end()) l.identity += h;
-    } else if (known->role == label_role::rank) {
+    const label_row* const row = known(x.name);
+    if (row == nullptr) {
+      if (!says_nothing(x)) l.identity += h;
+    } else if (row->role == label_role::rank) {
       std::uint64_t n = 0xffff;
       text::to_number(x.value, n);
       const int shift = x.name == "pp_rank" ? 32 : x.name == "tp_rank" ? 16 : 0;
       l.rank |= (std::min<std::uint64_t>)(n, 0xffff) << shift;
     } else {
       l.parts += h;
-      if (known->role == label_role::breakdown && !x.value.empty()) l.of_breakdown = true;
+      if (row->role == label_role::breakdown && !x.value.empty()) l.of_breakdown = true;
     }
   });
   return l;
@@ -270,8 +262,7 @@ HOTPATH_FN page_reader::pairs page_reader::identity_of(const label_set& labels, 
   pairs out;
   std::string name, value;
   labels.for_each([&](const label& x) {
-    if (std::any_of(std::begin(known_labels), std::end(known_labels), [&](const label_row& r) { return r.name == x.name; })) return;
-    if (x.name == "engine_type" && std::find(plain_engine_types.begin(), plain_engine_types.end(), x.value) != plain_engine_types.end()) return;
+    if (known(x.name) != nullptr || says_nothing(x)) return;
     if (!all && std::find(std::begin(first), std::end(first), x.name) == std::end(first)) return;
     out.emplace_back(unescape(x.name, name), unescape(x.value, value));
   });
@@ -389,7 +380,7 @@ HOTPATH_FN void page_reader::scalar(const use& u, const labels_of_sample& l, con
     return;
   }
   if (!row_matches(r, s.labels)) v = 0;  // the family is there, this part of it is not meant
-  c.value = !c.known ? v : r.how == reading::most ? (std::max)(c.value, v) : r.how == reading::one ? 1 : c.value + v;
+  c.value = !c.known ? v : together(r.how, c.value, v);
   c.known = true;
 }
 
@@ -455,11 +446,7 @@ void lowest_ranks(std::vector<Cell>& cells) {
 HOTPATH_FN void page_reader::scalars() {
   std::erase_if(cells_, [&](const cell& c) { return !c.known || rows_[c.row].engine != out_.engine; });
   lowest_ranks(cells_);
-  const auto before = [&](const cell& a, const cell& b) {
-    const name_row &x = rows_[a.row], &y = rows_[b.row];
-    return x.what != y.what ? x.what < y.what : a.source != b.source ? a.source < b.source : x.preference != y.preference ? x.preference < y.preference : a.row < b.row;
-  };
-  std::sort(cells_.begin(), cells_.end(), before);
+  in_order(cells_);
   for (std::size_t i = 0; i < cells_.size();) {
     const name_row& r = rows_[cells_[i].row];
     model::metric_series m;
@@ -467,7 +454,7 @@ HOTPATH_FN void page_reader::scalars() {
     const std::uint32_t source = cells_[i].source;
     for (++i; i < cells_.size() && cells_[i].source == source && rows_[cells_[i].row].what == r.what; ++i) {
       if (rows_[cells_[i].row].preference != r.preference) continue;
-      m.value = r.how == reading::most ? (std::max)(m.value, cells_[i].value) : r.how == reading::one ? 1 : m.value + cells_[i].value;
+      m.value = together(r.how, m.value, cells_[i].value);
       earlier(m.created, cells_[i].created);
     }
     if (r.how == reading::share_of_blocks) {
@@ -528,10 +515,7 @@ HOTPATH_FN void page_reader::close(histogram_cell& h) {
 HOTPATH_FN void page_reader::histograms() {
   std::erase_if(histograms_, [&](const histogram_cell& h) { return rows_[h.row].engine != out_.engine || (!h.count && h.found.empty()); });
   lowest_ranks(histograms_);
-  std::stable_sort(histograms_.begin(), histograms_.end(), [&](const histogram_cell& a, const histogram_cell& b) {
-    const name_row &x = rows_[a.row], &y = rows_[b.row];
-    return x.what != y.what ? x.what < y.what : a.source != b.source ? a.source < b.source : x.preference != y.preference ? x.preference < y.preference : a.row < b.row;
-  });
+  in_order(histograms_);
   for (std::size_t i = 0; i < histograms_.size();) {
     const std::uint32_t row = histograms_[i].row, source = histograms_[i].source;
     const name_row& r = rows_[row];
@@ -728,11 +712,7 @@ HOTPATH_FN model::scrape read_page(std::string_view body, const page_options& op
   out.lost += p.lost;
   std::string_view start = body;
   while (!start.empty() && text::is_space(start.front())) start.remove_prefix(1);
-  if (p.samples == 0 && (p.lost.malformed + p.lost.truncated != 0 || start.starts_with('<'))) {
-    out.error = detail::not_a_page(body, "not Prometheus text");
-    return out;
-  }
-  if (start.starts_with('<')) {
+  if (start.starts_with('<') || (p.samples == 0 && p.lost.malformed + p.lost.truncated != 0)) {
     out.error = detail::not_a_page(body, "not Prometheus text");
     return out;
   }

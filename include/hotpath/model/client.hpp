@@ -8,6 +8,13 @@
 
 namespace hotpath::inline HOTPATH_ABI::model {
 
+// From where on a client was the limit of what it measured (S8 of docs/statistics.md): one in a hundred requests dispatched later than
+// this after it was due, more than this share of content events inexact, a thread above this share of a core for so long on end.
+inline constexpr nanoseconds late_after{10'000'000};
+inline constexpr double inexact_limit = 0.05;
+inline constexpr double hot_share = 0.85;
+inline constexpr nanoseconds hot_limit{5'000'000'000};
+
 struct client_interval {
   std::uint32_t thread = 0;
   nanoseconds begin{}, end{};         // since the run's origin

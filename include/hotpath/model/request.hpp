@@ -91,4 +91,17 @@ struct request {
   std::string prompt_text, completion_text;
 };
 
+// How late the client was: sent - connect - max(intended, slot_free). Stamps come from files, too: each is taken within +-36 years of
+// the origin, so that nothing overflows. Missing: not sent, or never due.
+inline std::optional<nanoseconds> dispatch_delay(const request& r) {
+  if (!r.sent || !r.intended) return std::nullopt;
+  const auto at = [](const stamp& s) {
+    constexpr std::int64_t bound = std::int64_t{1} << 60;
+    return s.at.ns < -bound ? -bound : s.at.ns > bound ? bound : s.at.ns;
+  };
+  const std::int64_t due = r.slot_free && at(r.slot_free) > at(r.intended) ? at(r.slot_free) : at(r.intended);
+  const std::int64_t connecting = r.connect_begin && r.connected ? at(r.connected) - at(r.connect_begin) : 0;
+  return nanoseconds{at(r.sent) - due - connecting};
+}
+
 }  // namespace hotpath::inline HOTPATH_ABI::model

@@ -203,4 +203,20 @@ HOTPATH_FN result<served_model> read_models(std::string_view body, std::string_v
   return m;
 }
 
+HOTPATH_FN version_place version_place_of(std::string_view engine) {
+  if (engine == "sglang") return {"/server_info", "version"};
+  if (engine == "llamacpp") return {"/props", "build_info"};
+  return {"/version", "version"};
+}
+
+HOTPATH_FN std::string text_member(std::string_view body, std::string_view name) {
+  json::reader in{body, json::mode::tolerant_text};
+  std::string out;
+  std::string_view s;
+  in.object([&](std::string_view key) {
+    if (key == name && in.peek() == json::kind::string && in.string(s)) out = s.substr(0, 128);
+  });
+  return in.finish() ? out : std::string();
+}
+
 }  // namespace hotpath::inline HOTPATH_ABI::replay

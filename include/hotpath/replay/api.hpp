@@ -79,6 +79,14 @@ struct served_model {
 // Errors: malformed (not JSON, no "data"), empty (no model served).
 result<served_model> read_models(std::string_view body, std::string_view source);
 
+// Where a server tells the version of its engine: a member of a JSON object.
+struct version_place {
+  std::string_view path, member;
+};
+version_place version_place_of(std::string_view engine);
+// A text member of the outermost object, at most 128 bytes; empty: it has none, or this is no JSON.
+std::string text_member(std::string_view body, std::string_view name);
+
 }  // namespace hotpath::inline HOTPATH_ABI::replay
 
 #if HOTPATH_HEADER_ONLY

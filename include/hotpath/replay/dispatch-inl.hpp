@@ -88,7 +88,7 @@ HOTPATH_FN void dispatch::interval(const model::client_interval& i) {
   const double share = i.cpu.s() / wall.s();
   if (!counts_.cpu_share || share > *counts_.cpu_share) counts_.cpu_share = share;
   if (hot_.size() <= i.thread) hot_.resize(i.thread + 1);
-  hot_[i.thread] = share > 0.85 ? hot_[i.thread] + wall : nanoseconds{};
+  hot_[i.thread] = share > model::hot_share ? hot_[i.thread] + wall : nanoseconds{};
 }
 
 HOTPATH_FN void dispatch::finished(const model::request& r) {
@@ -96,11 +96,9 @@ HOTPATH_FN void dispatch::finished(const model::request& r) {
   --counts_.in_flight;
   ++counts_.finished;
   if (r.status != model::request_status::ok) ++counts_.errors[static_cast<std::size_t>(r.error)];
-  if (r.sent) {  // as serve/definitions.hpp has the dispatch delay
-    const nanoseconds due = r.slot_free && r.slot_free.at > r.intended.at ? r.slot_free.at : r.intended.at;
-    const nanoseconds connecting = r.connect_begin && r.connected ? r.connected.at - r.connect_begin.at : nanoseconds{};
+  if (const auto delay = model::dispatch_delay(r)) {
     ++counts_.judged;
-    if (r.sent.at - due - connecting > nanoseconds{10'000'000}) ++counts_.late;
+    if (*delay > model::late_after) ++counts_.late;
   }
   if (r.status == model::request_status::ok) {
     ++counts_.ok;

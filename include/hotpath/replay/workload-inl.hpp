@@ -383,23 +383,8 @@ HOTPATH_FN void workload::put_mark(workload_item& out, const mark& where) {
 
 HOTPATH_FN void workload::note_id(std::string_view id) {
   const std::uint64_t h = detail::hash_id(id);
-  if (id_table_.empty()) id_table_.resize(1024);
-  const auto slot = [&](std::uint64_t key) {
-    std::size_t i = static_cast<std::size_t>(key) & (id_table_.size() - 1);
-    while (id_table_[i] != 0 && id_table_[i] != key) i = (i + 1) & (id_table_.size() - 1);
-    return i;
-  };
-  if (id_table_[slot(h)] == h) {
-    ++duplicate_ids_;
-    return;
-  }
-  if (ids_ == detail::distinct_ids_kept) return;
-  if (++ids_ > id_table_.size() / 2) {
-    std::vector<std::uint64_t> old(id_table_.size() * 2);
-    old.swap(id_table_);
-    for (std::uint64_t key : old) if (key != 0) id_table_[slot(key)] = key;
-  }
-  id_table_[slot(h)] = h;
+  if (ids_.contains(h)) ++duplicate_ids_;
+  else if (ids_.size() < detail::distinct_ids_kept) ids_.insert(h);
 }
 
 // ---- synthetic

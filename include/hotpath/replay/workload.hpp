@@ -32,6 +32,7 @@
 #include <string_view>
 #include <vector>
 #include <hotpath/core/json.hpp>
+#include <hotpath/core/key_set.hpp>
 #include <hotpath/core/random.hpp>
 #include <hotpath/core/result.hpp>
 #include <hotpath/core/sketch.hpp>
@@ -134,8 +135,8 @@ class workload {
   std::optional<std::uint64_t> rows_;
   model::loss lost_;
   std::vector<std::string> problems_;
-  std::uint64_t empty_ = 0, duplicate_ids_ = 0, unmarked_ = 0, ids_ = 0;
-  std::vector<std::uint64_t> id_table_;  // hashes, open addressing, at most half full; 0: free
+  std::uint64_t empty_ = 0, duplicate_ids_ = 0, unmarked_ = 0;
+  key_set ids_;                   // hashes of given ids
 };
 
 // Appends one line that reads back as the same item (without its place in the stream and the prompt's text).

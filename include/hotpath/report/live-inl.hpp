@@ -31,13 +31,13 @@ HOTPATH_FN void live_meter::describe(std::string title, const model::schedule& p
 
 HOTPATH_FN void live_meter::add(const model::progress& p) {
   const model::progress before = state_.at;
-  window_.push_back({p});
-  while (window_.size() > 1 && p.elapsed - window_.front().at.elapsed > detail::live_window) window_.pop_front();
+  window_.push_back(p);
+  while (window_.size() > 1 && p.elapsed - window_.front().elapsed > detail::live_window) window_.pop_front();
   while (window_.size() > 256) window_.pop_front();  // somebody shows it more often than five times a second
   state_.at = p;
 
   // Rates need a moment before the window: the snapshot that opens it, or the start.
-  const model::progress start = window_.size() > 1 ? window_.front().at : model::progress{};
+  const model::progress start = window_.size() > 1 ? window_.front() : model::progress{};
   const double seconds = (p.elapsed - start.elapsed).s();
   state_.in_flight.now = static_cast<double>(p.in_flight);
   if (seconds > 0) detail::keep(state_.requests_per_s, static_cast<double>(p.finished - start.finished) / seconds);
@@ -52,8 +52,8 @@ HOTPATH_FN void live_meter::add(const model::progress& p) {
   if (const auto rate = events_per_s(before)) last_output_ = *rate * per_event;
 
   stats::sketch ttft, tpot, lag;
-  std::uint64_t judged = p.judged - start.judged, late = p.late - start.late;
-  for (std::size_t i = 0; i < window_.size(); ++i) ttft.merge(window_[i].at.ttft_ms), tpot.merge(window_[i].at.tpot_ms), lag.merge(window_[i].at.loop_lag_ns);
+  const std::uint64_t judged = p.judged - start.judged, late = p.late - start.late;
+  for (const model::progress& s : window_) ttft.merge(s.ttft_ms), tpot.merge(s.tpot_ms), lag.merge(s.loop_lag_ns);
   detail::keep(state_.ttft_p50_ms, ttft.quantile(0.5)), detail::keep(state_.ttft_p99_ms, ttft.quantile(0.99)), detail::keep(state_.tpot_p50_ms, tpot.quantile(0.5));
 
   // The rules of serve/checks over the last ten seconds.
@@ -65,8 +65,8 @@ HOTPATH_FN void live_meter::add(const model::progress& p) {
   c.limits.clear();
   if (judged != 0 && static_cast<double>(late) > 0.01 * static_cast<double>(judged))
     c.limits.push_back(words::percent(static_cast<double>(late) / static_cast<double>(judged)) + " of the requests left over 10 ms late");
-  if (c.inexact_share > 0.05) c.limits.push_back(words::percent(c.inexact_share) + " of the events shared a read");
-  if (p.hot > nanoseconds{5'000'000'000}) c.limits.push_back("a thread above 85 % of a core for " + words::fixed(p.hot.s(), 0) + " s");
+  if (c.inexact_share > model::inexact_limit) c.limits.push_back(words::percent(c.inexact_share) + " of the events shared a read");
+  if (p.hot > model::hot_limit) c.limits.push_back("a thread above 85 % of a core for " + words::fixed(p.hot.s(), 0) + " s");
 
   if (p.elapsed - marked_.elapsed >= nanoseconds{1'000'000'000}) mark();
 }
@@ -76,8 +76,8 @@ HOTPATH_FN void live_meter::mark() {
   const model::progress& p = state_.at;
   const double seconds = (p.elapsed - marked_.elapsed).s();
   stats::sketch ttft, tpot;
-  for (const second& s : window_)
-    if (s.at.elapsed > marked_.elapsed) ttft.merge(s.at.ttft_ms), tpot.merge(s.at.tpot_ms);
+  for (const model::progress& s : window_)
+    if (s.elapsed > marked_.elapsed) ttft.merge(s.ttft_ms), tpot.merge(s.tpot_ms);
   const auto or_nan = [](std::optional<double> v) { return v ? *v : __builtin_nan(""); };
   detail::push(state_.in_flight, static_cast<double>(p.in_flight));
   detail::push(state_.requests_per_s, static_cast<double>(p.finished - marked_.finished) / seconds);
@@ -97,7 +97,6 @@ HOTPATH_FN void live_meter::add(const model::scrape& s) {
     if (!v.missing.empty()) v.missing = s.error;
     return;
   }
-  const nanoseconds before_at = scrapes_.empty() ? nanoseconds{} : scrapes_.back().at;
   v.missing.clear(), v.trouble.clear();
   if (!s.engine.empty()) v.engine = s.engine;
   v.at = s.at();
@@ -129,7 +128,7 @@ HOTPATH_FN void live_meter::add(const model::scrape& s) {
   const counters* last = scrapes_.empty() ? nullptr : &scrapes_.back();
   const bool anew = last != nullptr && (c.queries < last->queries || c.preemptions < last->preemptions || c.tokens < last->tokens);
   if (anew) preempted_before_ += last->preemptions - first_preemptions_.value_or(0), first_preemptions_ = 0;
-  const double seconds = last != nullptr ? (c.at - before_at).s() : 0;
+  const double seconds = last != nullptr ? (c.at - last->at).s() : 0;
   const auto rate = [&](live_figure& f, bool known, double now, double then) {
     detail::push(f, known && last != nullptr && seconds > 0 ? (now - (anew ? 0 : then)) / seconds : __builtin_nan(""));
   };

@@ -21,6 +21,7 @@
 #include <optional>
 #include <string>
 #include <vector>
+#include <hotpath/model/client.hpp>
 #include <hotpath/model/progress.hpp>
 #include <hotpath/model/schedule.hpp>
 #include <hotpath/model/scrape.hpp>
@@ -72,9 +73,6 @@ class live_meter {
   const live_state& state() const { return state_; }
 
  private:
-  struct second {  // what one snapshot added
-    model::progress at;
-  };
   struct counters {
     nanoseconds at{};
     double queries = 0, hits = 0, preemptions = 0, tokens = 0;
@@ -82,7 +80,7 @@ class live_meter {
   };
   void mark();
   live_state state_;
-  std::deque<second> window_;     // the last ten seconds
+  std::deque<model::progress> window_;  // the last ten seconds
   model::progress marked_;        // as of the last whole second
   std::optional<double> last_output_;  // per second, in the last second that a thread has told of
   std::deque<counters> scrapes_;  // the last ten seconds, and one before

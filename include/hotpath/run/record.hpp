@@ -60,17 +60,9 @@ result<replay::served_model> identify(const net::url& endpoint, std::span<const 
 // The version of the engine, where its server tells one; empty: not told. Never an error: nothing depends on it.
 template <net::transport Transport = net::tcp>
 std::string version_of(const net::url& endpoint, std::span<const net::header> headers, std::string_view engine, nanoseconds within) {
-  const std::string_view path = engine == "sglang" ? "/server_info" : engine == "llamacpp" ? "/props" : "/version";
-  const std::string_view member = engine == "llamacpp" ? "build_info" : "version";
-  auto page = net::fetch<Transport>(endpoint, std::string(path), headers, {.total = within, .body_limit = 1u << 20});
-  std::string version;
-  if (!page || page->status != 200) return version;
-  json::reader in{page->body, json::mode::tolerant_text};
-  std::string_view s;
-  in.object([&](std::string_view key) {
-    if (key == member && in.peek() == json::kind::string && in.string(s)) version = s.substr(0, 128);
-  });
-  return in.finish() ? version : std::string();
+  const replay::version_place place = replay::version_place_of(engine);
+  auto page = net::fetch<Transport>(endpoint, place.path, headers, {.total = within, .body_limit = 1u << 20});
+  return page && page->status == 200 ? replay::text_member(page->body, place.member) : std::string();
 }
 
 template <class Store, net::transport Transport = net::tcp>

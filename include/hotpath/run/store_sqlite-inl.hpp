@@ -110,6 +110,7 @@ struct store_sqlite::writer {
   bool drain(nanoseconds patience);  // ends the thread and commits what is queued; false: another process kept the lock
   void close();
 
+  bool batch_is_empty() const { return batch.empty() && batch_intervals.empty() && batch_scrapes.empty() && !batch_manifest; }
   void take_batch();  // m held
   bool commit();      // the batch; false: not committed, see failure, or busy
   int write_batch(totals& t);
@@ -299,7 +300,7 @@ inline void store_sqlite::writer::join() {
 
 inline void store_sqlite::writer::take_batch() {
   kicked = false;
-  if (!batch.empty() || !batch_intervals.empty() || !batch_scrapes.empty() || batch_manifest) return;  // not committed yet: another process held the lock
+  if (!batch_is_empty()) return;  // not committed yet: another process held the lock
   std::swap(batch, queue);
   std::swap(batch_intervals, intervals);
   std::swap(batch_scrapes, scrapes);
@@ -337,7 +338,7 @@ inline int store_sqlite::writer::begin() {
 }
 
 inline bool store_sqlite::writer::commit() {
-  if (batch.empty() && batch_intervals.empty() && batch_scrapes.empty() && !batch_manifest) return true;
+  if (batch_is_empty()) return true;
   totals t = committed;
   int rc = SQLITE_NOMEM;
 #if !HOTPATH_NO_EXCEPTIONS

@@ -39,7 +39,7 @@ HOTPATH_FN void client_meter::add(const model::client_interval& i) {
   }
   it->cpu += cpu;
   it->wall += wall;
-  if (static_cast<double>(cpu) > 0.85 * static_cast<double>(wall)) {
+  if (static_cast<double>(cpu) > model::hot_share * static_cast<double>(wall)) {
     it->hot += wall;
     it->hot_cpu += static_cast<double>(cpu);
     if (it->hot > it->longest_hot) it->longest_hot = it->hot, it->longest_hot_cpu = it->hot_cpu;
@@ -89,16 +89,17 @@ HOTPATH_FN void client_meter::fill(report& out, std::span<const double> dispatch
   if (busiest != nullptr && busiest->wall > 0) c.cpu_share = share(*busiest);
   if (any_ && end_ > begin_) c.bytes_per_s = static_cast<double>(bytes_) / (static_cast<double>(end_ - begin_) / 1e9);
   c.suspended = nanoseconds{suspended_};
-  const auto late = std::upper_bound(dispatch_ns.begin(), dispatch_ns.end(), 10e6);
+  constexpr double late_ns = static_cast<double>(model::late_after.ns);
+  const auto late = std::upper_bound(dispatch_ns.begin(), dispatch_ns.end(), late_ns);
   c.late = static_cast<std::uint64_t>(dispatch_ns.end() - late);
 
   const auto dispatch_p99 = stats::quantile(dispatch_ns, 0.99);
-  if (dispatch_p99 && *dispatch_p99 > 10e6)
+  if (dispatch_p99 && *dispatch_p99 > late_ns)
     c.reasons.push_back("requests left late: dispatch delay p99 was " + milliseconds(*dispatch_p99 / 1e6) + " (limit 10 ms), " +
                         std::to_string(c.late) + " of " + std::to_string(dispatch_ns.size()) + " were over it");
-  if (c.inexact_share > 0.05)
+  if (c.inexact_share > model::inexact_limit)
     c.reasons.push_back(percent(c.inexact_share) + " of the content events shared a read with a later one (limit 5 %): the client read too late to time them");
-  if (hottest != nullptr && hottest->longest_hot > 5'000'000'000)
+  if (hottest != nullptr && hottest->longest_hot > model::hot_limit.ns)
     c.reasons.push_back("client thread " + std::to_string(hottest->id) + " used " +
                         percent(hottest->longest_hot_cpu / static_cast<double>(hottest->longest_hot)) + " of a core for " +
                         number(static_cast<double>(hottest->longest_hot) / 1e9) + " s on end (limit 85 % for 5 s)");

@@ -23,10 +23,6 @@ inline bool tokens_trusted(const model::request& r) {
   return r.tokens_from == model::token_source::usage && r.completion_tokens && !r.usage_suspect;
 }
 
-inline double connect_time(const model::request& r) {
-  return r.connect_begin && r.connected ? difference(r.connected, r.connect_begin) : 0;
-}
-
 inline void fill_latencies(const model::request& r, double (&value)[per_request]) {
   const auto set = [&](metric m, double v) { value[slot_of(m)] = v; };
   set(metric::ttft, difference(r.first_content, r.intended));
@@ -35,12 +31,8 @@ inline void fill_latencies(const model::request& r, double (&value)[per_request]
   set(metric::connect, difference(r.connected, r.connect_begin));
   set(metric::slot_wait, difference(r.slot_free, r.intended));
   set(metric::e2e, difference(r.last_content, r.intended));
-  if (r.sent && r.intended) {
-    const std::int64_t due = r.slot_free ? (std::max)(time_of(r.intended), time_of(r.slot_free)) : time_of(r.intended);
-    set(metric::dispatch_delay, static_cast<double>(time_of(r.sent) - due) - connect_time(r));
-  } else {
-    set(metric::dispatch_delay, no_value);
-  }
+  const auto delay = model::dispatch_delay(r);
+  set(metric::dispatch_delay, delay ? static_cast<double>(delay->ns) : no_value);
   const bool counts = tokens_trusted(r) && *r.completion_tokens >= 2;
   set(metric::tpot, counts ? difference(r.last_content, r.first_content) / static_cast<double>(*r.completion_tokens - 1) : no_value);
 }

@@ -20,6 +20,15 @@ inline buckets::histogram cumulative_of(const model::metric_series& m) {
   for (const model::bucket& b : m.buckets) h.upper.push_back(b.upper), h.cumulative.push_back(b.cumulative);
   return h;
 }
+// A latency of a histogram in seconds.
+inline bucketed bucketed_of(const buckets::histogram& h) {
+  bucketed out;
+  out.n = h.count;
+  if (h.sum && h.count > 0) out.mean = *h.sum / h.count * 1000;
+  for (std::size_t i = 0; i < quantile_levels.size(); ++i)
+    if (const auto q = buckets::quantile_of(h, quantile_levels[i])) out.quantile[i] = bounds{.lo = q->lower * 1000, .hi = q->upper ? std::optional{*q->upper * 1000} : std::nullopt};
+  return out;
+}
 // The same edges with nothing in them.
 inline buckets::histogram empty_of(buckets::histogram h) {
   h.count = 0, h.sum = 0.0;
@@ -247,18 +256,11 @@ HOTPATH_FN bucketed server_fold::latency(model::engine_metric what, const std::s
     out.missing = !told ? "the engine does not tell it" : ok_ < 2 ? "one scrape alone has no interval" : "told by one scrape only";
     return out;
   }
+  if (d->of.count > 0) out = detail::bucketed_of(d->of);
   out.reset = d->reset;
   if (!(d->of.count > 0)) {
     out.missing = "no value in the interval";
     return out;
-  }
-  out.n = d->of.count;
-  if (d->of.sum) out.mean = *d->of.sum / d->of.count * 1000;
-  for (std::size_t i = 0; i < quantile_levels.size(); ++i) {
-    const auto q = buckets::quantile_of(d->of, quantile_levels[i]);
-    if (!q) continue;
-    out.quantile[i] = bounds{.lo = q->lower * 1000, .hi = {}};
-    if (q->upper) out.quantile[i]->hi = *q->upper * 1000;
   }
   if (!d->no_quantiles.empty()) problems.push_back(detail::title_of(what, source != nullptr ? *source : std::string()) + ": " + std::string(d->no_quantiles) + ", so it has no quantiles");
   else if (!out.quantile[0]) problems.push_back(detail::title_of(what, source != nullptr ? *source : std::string()) + ": its buckets have no finite edge in common, so it has no quantiles");
@@ -365,6 +367,8 @@ HOTPATH_FN server_section server_fold::finish(const server_window& window) const
   fill_steps(out, window);
   return out;
 }
+
+HOTPATH_FN bucketed since_start(const model::metric_series& m) { return detail::bucketed_of(detail::cumulative_of(m)); }
 
 HOTPATH_FN server_section difference(const model::scrape& earlier, const model::scrape& later) {
   server_fold fold;

@@ -94,6 +94,8 @@ class server_fold {
   bool first_whole_ = false;                    // nothing of it was lost
 };
 
+// A histogram of one page, in seconds: all that its engine has counted since it started.
+bucketed since_start(const model::metric_series& m);
 // Of two pages: `later` minus `earlier`, gauges over both.
 server_section difference(const model::scrape& earlier, const model::scrape& later);
 
