@@ -7,11 +7,11 @@
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <hotpath/core/json.hpp>
 #include <hotpath/core/text.hpp>
 #include "../support/data.hpp"
+#include "../support/temp_dir.hpp"
 
 namespace {
 
@@ -19,29 +19,23 @@ namespace {
 class german_locale {
  public:
   german_locale() {
-    char path[] = "/tmp/hotpath-locale-XXXXXX";
-    if (mkdtemp(path) == nullptr) return;
-    folder_ = path;
-    std::string target = folder_ + "/de_DE.UTF-8";
+    std::string target = folder_.file("de_DE.UTF-8");
     char name[] = "localedef", quiet[] = "--quiet", i[] = "-i", input[] = "de_DE", f[] = "-f", charmap[] = "UTF-8";
     char* const arguments[] = {name, quiet, i, input, f, charmap, target.data(), nullptr};
     pid_t child = 0;
     int status = 0;
     if (posix_spawnp(&child, "localedef", nullptr, nullptr, arguments, environ) == 0) waitpid(child, &status, 0);
-    setenv("LOCPATH", path, 1);
+    setenv("LOCPATH", folder_.path().c_str(), 1);
     active_ = std::setlocale(LC_ALL, "de_DE.UTF-8") != nullptr;
     unsetenv("LOCPATH");
   }
-  ~german_locale() {
-    std::setlocale(LC_ALL, "C");
-    if (!folder_.empty()) std::filesystem::remove_all(folder_);
-  }
+  ~german_locale() { std::setlocale(LC_ALL, "C"); }
   german_locale(const german_locale&) = delete;
   german_locale& operator=(const german_locale&) = delete;
   bool active() const { return active_; }
 
  private:
-  std::string folder_;
+  hotpath_test::temp_dir folder_;
   bool active_ = false;
 };
 

@@ -13,6 +13,7 @@
 #include "support/data.hpp"
 #include "support/process.hpp"
 #include "support/scripted_server.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace hotpath;
 using hotpath_test::finished;
@@ -23,14 +24,9 @@ using scripted::ms;
 namespace {
 
 struct folder {
-  folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "hotpath-live-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~folder() { std::filesystem::remove_all(path); }
+  hotpath_test::temp_dir dir;
+  const std::string path = dir.path();
   std::string db() const { return path + "/run/serve_profile.db"; }
-  std::string path;
 };
 
 std::vector<std::string> profile(const std::string& url, const folder& out, std::vector<std::string> more) {
