@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/kernel/definitions.hpp - what the analyzers of a kernel trace tell each other and the reports: one definition of each noun.
+//   The way of the data:  timeline --find_steps--> step_set --map_events--> mapping --look_at--> subject --> the three tables --> triage_report.
+//   Times are nanoseconds of the timeline's clock; shares are percent (0 to 100, beyond 100 where the docstring says so). What cannot be known is
+//   an empty optional, and a note says why. Rows are ordered as printed.
+//   "GPU event" is an element of timeline::gpu; arrays "by GPU event" have one element for each of them, in that order.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+#include <hotpath/kernel/family.hpp>
+#include <hotpath/model/timeline.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+using model::no_index;
+using model::stage;
+
+// ---- steps and stages --------------------------------------------------------------------------------------------------------
+
+// One engine iteration, as an annotation of the host says it, and what the GPU did for it.
+struct step {
+  stage what = stage::all;
+  name_id annotation = 0;
+  std::uint32_t track = no_index;                 // the thread that launched
+  std::uint16_t process = 0;
+  nanoseconds begin{}, end{};                     // of the annotation, host time
+  std::optional<std::int64_t> context_requests, generation_requests, context_tokens, generation_tokens;  // as the annotation tells
+  std::uint64_t events = 0;                       // GPU events launched within it
+  nanoseconds gpu_begin{}, gpu_end{};             // first begin and last end of them; launches run ahead, so this is later than `begin`
+  nanoseconds gpu_busy{};                         // union of their intervals, all streams of the device
+  bool graph = false;                             // at least one graph launch
+};
+
+// How a GPU event got its stage, the surest first.
+enum class stage_source : std::uint8_t { launch, annotation_id, gpu_window, cpu_window, nearest_window, file_name, none };
+
+struct step_set {
+  std::vector<step> steps;                        // by (process, begin)
+  std::vector<std::uint32_t> step_of;             // by GPU event: index in steps, or no_index
+  std::vector<stage> stage_of;                    // by GPU event
+  std::vector<stage_source> source_of;            // by GPU event
+};
+
+// ---- mapping -----------------------------------------------------------------------------------------------------------------
+
+enum class mapped_by : std::uint8_t { none, external_id, correlation, graph_join };
+inline constexpr std::string_view mapped_by_names[] = {"unmapped", "external id", "correlation", "graph join"};
+
+// Where in the program kernels were launched: interned, few per trace.
+struct site {
+  std::string cpu_op;                             // "aten::mm"; empty: not known
+  std::string location;                           // "python/sglang/srt/layers/linear.py:123 forward"; empty: not known
+  std::string stack;                              // the innermost four that are not noise, joined with " -> "
+  bool graph_replay = false;                      // location is that of the replay: "graph replay of batch 32", not a source line
+  int priority = 0;                               // of the location, for choosing what to show; > 200: the framework's own code
+};
+
+struct coverage {                                 // of GPU time and events, by method
+  struct part { std::uint64_t events = 0; nanoseconds time{}; };
+  part by[4] = {};                                // indexed by mapped_by
+  part with_location = {};                        // of all methods: a source line is known, too
+};
+
+struct mapping {
+  std::vector<site> sites;
+  std::vector<std::uint32_t> site_of;             // by GPU event: index in sites, or no_index
+  std::vector<mapped_by> how;                     // by GPU event
+  coverage covered;
+  std::uint64_t graph_launches = 0, graph_events = 0, graph_joined = 0;  // events that replays launched; those joined with a capture
+  std::vector<std::string> notes;                 // "no capture of graphs of batch 32 in the traces given"
+};
+
+// ---- the subject: what all tables look at -------------------------------------------------------------------------------------
+
+struct identity {                                 // of a kernel name launched by an operator
+  name_id raw = 0;
+  std::string canonical, short_name;
+  kernel_identity is;                             // family, the rule that decided, collective or direction
+};
+
+struct subject {
+  const model::timeline* trace = nullptr;         // outlives the subject
+  step_set steps;
+  mapping map;
+  std::vector<identity> identities;
+  std::vector<std::uint32_t> identity_of;         // by GPU event
+  std::vector<std::uint32_t> chosen;              // indices of the GPU events looked at, ascending: after rank, time range, stage
+  nanoseconds left_out{};                         // time of the GPU events that are not looked at
+  std::uint64_t left_out_events = 0;
+  std::vector<stage> stages;                      // those that have chosen events, in the order of the enum but `all` last
+};
+
+// ---- tables ------------------------------------------------------------------------------------------------------------------
+
+struct place {                                    // a site's share of a row
+  std::string location, cpu_op, stack;
+  double share = 0;                               // percent of the row's time
+};
+
+struct kernel_row {
+  stage at = stage::all;
+  std::string kernel, short_name, raw;            // canonical; <= 60 characters; as in the trace
+  family what = family::other;
+  std::string detail, rule;                       // collective or copy direction; which rule decided
+  nanoseconds total{};
+  double share = 0;                               // of the stage's summed GPU time
+  double running_share = 0;                       // sum of the shares down to this row
+  std::optional<double> share_busy, share_wall;   // of the stage's busy (union) and wall time; summed over streams it may exceed 100
+  std::uint64_t launches = 0;
+  std::optional<double> launches_per_step;
+  nanoseconds mean{}, min{}, p50{}, p95{}, max{};
+  std::vector<place> places;                      // most telling first, at most two
+  std::string cpu_op;                             // the top one
+  std::uint32_t streams = 0, devices = 0;         // how many it ran on
+  model::gpu_detail launch;                       // of the longest launch: grid, block, registers, bytes
+  struct over_ranks { nanoseconds min{}, median{}, max{}; std::uint32_t ranks = 0; };
+  std::optional<over_ranks> ranks;                // total per rank, where the trace has several
+};
+
+struct kernel_table {
+  stage at = stage::all;
+  std::vector<kernel_row> rows;                   // by total, largest first
+  std::uint64_t events = 0, hidden_rows = 0, hidden_events = 0;  // rows below the cut or beyond the limit
+  nanoseconds total{}, hidden{};                  // rows + hidden = total
+  nanoseconds busy{}, wall{};                     // union, and last end - first begin, per device, summed over devices
+  std::uint64_t steps = 0;
+  std::vector<std::pair<family, nanoseconds>> by_family;   // all events of the stage, largest first
+};
+
+enum class idle_cause : std::uint8_t { host_bound, launch_latency, sync_wait, graph_gap, communication, other };
+inline constexpr std::string_view idle_cause_names[] = {"host bound", "launch latency", "sync wait", "graph gap", "waiting for communication", "other"};
+
+// Where one stage's wall time went on the devices.
+struct device_time {
+  stage at = stage::all;
+  std::uint64_t steps = 0;
+  std::uint32_t streams = 0;                      // streams with work, of the busiest device
+  nanoseconds wall{}, busy{}, idle{};             // busy + idle = wall
+  nanoseconds compute{}, comm{}, memory{};        // unions by class
+  nanoseconds exposed_comm{};                     // communication while no compute ran on another stream
+  nanoseconds overlapped{};                       // two or more streams active
+  struct part { nanoseconds time{}; std::uint64_t gaps = 0; };
+  part idle_by[6] = {};                           // indexed by idle_cause; their sum is idle
+  std::optional<std::string> unknown;             // why idle and shares cannot be known (graphs whose kernels were not recorded)
+};
+
+struct overlap_row {
+  stage at = stage::all;
+  std::string priority, verdict, kernel, scope, signal, dependency, recommendation;  // the columns as printed
+  overlap_class cls = overlap_class::other;
+  nanoseconds total{}, exclusive{}, hidden{}, hidden_by_compute{};
+  double share = 0;                               // of busy time
+  std::optional<nanoseconds> saving_per_step;     // an upper bound of what could be won
+  std::optional<double> inflation;                // p50 overlapped / p50 alone, >= 20 of each
+  std::string partner;                            // what hides it most
+  std::string known_family;                       // id and name of a known overlap pattern that fits, or empty
+};
+
+struct overlap_table {
+  stage at = stage::all;
+  device_time time;
+  std::vector<overlap_row> rows;
+  std::uint64_t hidden_rows = 0;
+  std::string basis;                              // "one trace", "mapping and formal trace"
+  std::string no_rows;                            // why there are none: "only one stream has work: nothing can overlap"
+};
+
+enum class fusion_state : std::uint8_t { already_fused, opportunity };
+enum class condition_state : std::uint8_t { met, not_met, unknown };
+
+struct fusion_row {
+  stage at = stage::all;
+  std::string id, pattern;                        // "F01", "FlashInfer unified allreduce_fusion"
+  fusion_state state = fusion_state::opportunity;
+  std::string confidence;                         // "confirmed", "candidate", "low"
+  nanoseconds related{};                          // of the kernels that match
+  double share = 0;                               // of the stage's summed GPU time
+  std::vector<std::pair<std::string, double>> evidence;   // kernel, share; at most three
+  std::vector<std::string> locations;             // at most four
+  std::string candidate;                          // path of the fused implementation
+  std::string rationale;
+  std::optional<double> adjacency;                // percent of the chain's repetitions in which its kernels follow each other on one stream
+  std::uint64_t repetitions = 0;
+  std::optional<nanoseconds> gain_per_step;       // upper bound: launch gaps + the intermediate's memory traffic, at most the smaller kernels' time
+  std::vector<std::pair<std::string, condition_state>> conditions;   // "tp_size >= 2", "enable_flashinfer_allreduce_fusion is off"
+};
+
+struct fusion_table {
+  stage at = stage::all;
+  std::vector<fusion_row> rows;
+  std::uint64_t hidden_rows = 0;
+  std::optional<std::pair<std::string, std::string>> similarity;  // high | medium | low, and the sentence; only when inconclusive
+};
+
+// ---- the whole ----------------------------------------------------------------------------------------------------------------
+
+struct server_fact { std::string key, value; };   // of server_args.json, flattened; values as JSON text without quotes
+using server_args = std::vector<server_fact>;
+
+enum class health : std::uint8_t { good, partial, unusable };
+
+struct finding { bool warning = false; std::string text; };   // a full sentence
+
+struct integrity {
+  health verdict = health::good;
+  std::vector<finding> findings;
+  nanoseconds total{}, in_rows{}, hidden{}, left_out{};        // in_rows + hidden + left_out = total; checked, not assumed
+};
+
+struct triage_report {
+  std::string mode;                               // "single-trace" or "mapping-formal"
+  std::string framework;                          // sglang, vllm, trtllm, tokenspeed, unknown
+  std::string framework_reason;                   // "--framework", "Python frames", "server args", ...
+  std::string mapping_framework;                  // where it differs
+  std::vector<std::string> inputs, mapping_inputs, capture_inputs;
+  std::string model;                              // from server args; empty: not known
+  std::vector<std::string> devices;               // names
+  std::optional<int> rank, world_size;
+  double min_share = 1.0;
+  nanoseconds duration{};                         // of the GPU work: first begin to last end
+  std::vector<step> steps;                        // per-step table, in time order
+  std::vector<std::string> step_names;            // of their annotations
+  coverage covered;
+  std::vector<kernel_table> kernels;              // one per stage
+  std::vector<overlap_table> overlaps;
+  std::vector<fusion_table> fusions;
+  std::vector<std::string> summary;               // what dominates each stage, one line each
+  std::vector<std::string> hints;                 // how to read it (PDL, graph launches, stacks' cost)
+  integrity check;
+  std::vector<std::pair<std::string, std::string>> notes;  // of readers and mappers: source, sentence
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
