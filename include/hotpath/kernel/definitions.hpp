@@ -170,7 +170,9 @@ struct overlap_table {
 };
 
 enum class fusion_state : std::uint8_t { already_fused, opportunity };
+inline constexpr std::string_view fusion_state_names[] = {"already fused", "opportunity"};
 enum class condition_state : std::uint8_t { met, not_met, unknown };
+inline constexpr std::string_view condition_state_names[] = {"met", "not met", "unknown"};
 
 struct fusion_row {
   stage at = stage::all;
@@ -202,6 +204,7 @@ struct server_fact { std::string key, value; };   // of server_args.json, flatte
 using server_args = std::vector<server_fact>;
 
 enum class health : std::uint8_t { good, partial, unusable };
+inline constexpr std::string_view health_names[] = {"good", "partial", "unusable"};
 
 struct finding { bool warning = false; std::string text; };   // a full sentence
 
@@ -209,6 +212,13 @@ struct integrity {
   health verdict = health::good;
   std::vector<finding> findings;
   nanoseconds total{}, in_rows{}, hidden{}, left_out{};        // in_rows + hidden + left_out = total; checked, not assumed
+};
+
+struct cpu_row {                                  // an operator of the host, where there is no GPU work to look at
+  std::string op;
+  std::uint64_t calls = 0;
+  nanoseconds self{}, total{};                    // self: without the operators inside it on the same thread
+  double share = 0;                               // of the summed self time
 };
 
 struct triage_report {
@@ -230,6 +240,7 @@ struct triage_report {
   std::vector<fusion_table> fusions;
   std::vector<std::string> summary;               // what dominates each stage, one line each
   std::vector<std::string> hints;                 // how to read it (PDL, graph launches, stacks' cost)
+  std::vector<cpu_row> cpu_ops;                   // only when there is no GPU event: largest self time first, at most 20
   integrity check;
   std::vector<std::pair<std::string, std::string>> notes;  // of readers and mappers: source, sentence
 };

@@ -2,41 +2,12 @@
 // hotpath/report/markdown-inl.hpp - bodies of report/markdown.hpp
 #pragma once
 #include <hotpath/report/detail/facts.hpp>
+#include <hotpath/report/detail/markup.hpp>
 #include <hotpath/report/markdown.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::report {
 
 namespace detail {
-
-// A sentence: whatever begins markup is escaped. '@' and '#' become mentions after rendering and "://" and "www." links, escaped or
-// not: an empty comment parts them.
-HOTPATH_FN std::string markdown_prose(std::string_view foreign, std::size_t max, bool) {
-  const std::string plain = hotpath::text::printable(foreign, max);
-  std::string out;
-  for (std::size_t i = 0; i < plain.size(); ++i) {
-    const char c = plain[i];
-    if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '&') out += "&amp;";
-    else if (c == '@' || (c == '#' && i + 1 < plain.size())) out += std::string(1, c) + "<!-- -->";
-    else if (c == ':' && plain.compare(i, 3, "://") == 0) out += ":<!-- -->";
-    else if (c == '.' && i >= 3 && hotpath::text::equal_ignoring_case(std::string_view(plain).substr(i - 3, 3), "www")) out += "<!-- -->.";
-    else if (std::string_view("\\`*_{}[]|~$").find(c) != std::string_view::npos) out += '\\', out += c;
-    else out += c;
-  }
-  return out;
-}
-
-// A name: a code span whose fence is longer than any run of backticks in it. Not for tables, where a '|' would end the cell.
-HOTPATH_FN std::string markdown_name(std::string_view foreign, std::size_t max, bool) {
-  std::string plain = hotpath::text::printable(foreign, max);
-  if (plain.empty()) return plain;
-  std::size_t longest = 0, run = 0;
-  for (const char c : plain) longest = (run = c == '`' ? run + 1 : 0) > longest ? run : longest;
-  const std::string fence(longest + 1, '`');
-  if (plain.front() == '`' || plain.back() == '`' || plain.front() == ' ') plain = " " + plain + " ";
-  return fence + plain + fence;
-}
 
 class serve_markdown {
  public:
