@@ -377,6 +377,50 @@ HOTPATH_FN bool reader::integer(std::int64_t& out) {
   return fits;
 }
 
+HOTPATH_FN bool reader::scaled(std::int64_t& out, unsigned power) {
+  if (!at_number()) return mismatch();
+  decimal d;
+  if (!scan(d)) return false;
+  const std::int64_t shift = d.exponent + power;
+  std::uint64_t v = d.digits;
+  bool fits = true;
+  if (d.count <= 19 && shift >= -19 && shift <= 19) {
+    std::uint64_t factor = 1;
+    for (std::int64_t i = shift < 0 ? shift : -shift; i != 0; ++i) factor *= 10;
+    if (shift >= 0) {
+      fits = !__builtin_mul_overflow(v, factor, &v);
+    } else {
+      const std::uint64_t rest = v % factor;
+      v = v / factor + (rest >= factor - rest ? 1 : 0);
+    }
+  } else {
+    v = 0;
+    std::int64_t left = d.count + shift;  // digits of the whole number to come
+    const char* p = p_ + d.negative;
+    for (; fits && left > 0; --left) {
+      if (p != d.end && *p == '.') ++p;
+      const bool digit = p != d.end && detail::is_digit(*p);
+      if (!digit && v == 0) break;
+      fits = !__builtin_mul_overflow(v, std::uint64_t{10}, &v) && !__builtin_add_overflow(v, static_cast<std::uint64_t>(digit ? *p++ - '0' : 0), &v);
+    }
+    if (p != d.end && *p == '.') ++p;
+    if (fits && left == 0 && p != d.end && detail::is_digit(*p) && *p >= '5') ++v;
+  }
+  const std::uint64_t limit = static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)()) + (d.negative ? 1 : 0);
+  fits = fits && v <= limit;
+  if (fits) out = static_cast<std::int64_t>(d.negative ? 0 - v : v);
+  else at_ = p_;
+  p_ = d.end;
+  return fits;
+}
+
+HOTPATH_FN bool reader::cut_short() const noexcept {
+  if (fault_ == fault::none) return false;
+  if (at_ == end_ || fault_ == fault::open_string) return true;
+  const bool may_go_on = fault_ == fault::bad_literal || fault_ == fault::bad_hex || fault_ == fault::lone_surrogate || fault_ == fault::ill_formed_utf8;
+  return may_go_on && end_ - at_ < 12;  // the longest of them: a pair of \uXXXX
+}
+
 HOTPATH_FN bool reader::number(double& out) {
   if (!at_number()) return mismatch();
   decimal d;

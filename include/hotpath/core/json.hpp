@@ -84,6 +84,8 @@ class reader {
   bool string(std::string_view& out);
   // Numbers that are whole and fit, however written (12, 1e3, 3.0, -0); others are skipped and give false.
   bool integer(std::int64_t& out);
+  // The number times 10^power as a whole one, rounded to the nearest (halves away from 0); exact, never through a double. False where it does not fit.
+  bool scaled(std::int64_t& out, unsigned power);
   // Correctly rounded. Too small for a double: 0 with its sign.
   bool number(double& out);
   bool boolean(bool& out);
@@ -95,6 +97,8 @@ class reader {
   // Nothing but white space is left and no error happened. More text is an error.
   bool finish();
   bool ok() const noexcept { return fault_ == fault::none; }
+  // The text may only end too early: with more of it behind its end, this error may go away. For texts that come in pieces.
+  bool cut_short() const noexcept;
   // What was found where and what was expected, line and column from 1 (columns in bytes). Without a syntax error: the last value
   // that was not of the type asked for.
   hotpath::error failure(std::string_view source = {}) const;
