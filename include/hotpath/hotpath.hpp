@@ -6,12 +6,16 @@
 #include <hotpath/core/bootstrap.hpp>
 #include <hotpath/core/json.hpp>
 #include <hotpath/core/key_set.hpp>
+#include <hotpath/core/name_table.hpp>
 #include <hotpath/core/pooled.hpp>
 #include <hotpath/core/random.hpp>
 #include <hotpath/core/result.hpp>
+#include <hotpath/core/rows.hpp>
 #include <hotpath/core/sketch.hpp>
+#include <hotpath/core/sort.hpp>
 #include <hotpath/core/stats.hpp>
 #include <hotpath/core/text.hpp>
+#include <hotpath/core/thread.hpp>
 #include <hotpath/core/time.hpp>
 #include <hotpath/core/utc.hpp>
 #include <hotpath/model/chunk_log.hpp>
@@ -22,6 +26,7 @@
 #include <hotpath/model/run.hpp>
 #include <hotpath/model/scrape.hpp>
 #include <hotpath/model/schedule.hpp>
+#include <hotpath/model/timeline.hpp>
 #include <hotpath/kv.hpp>
 #include <hotpath/net/fetch.hpp>
 #include <hotpath/net/http.hpp>

@@ -59,7 +59,7 @@ HOTPATH_FN name_id name_table::intern(std::string_view text) {
   const std::uint64_t h = hash(text);
   std::uint32_t* at = &place(text, h);
   if (*at != 0) return *at - 1;
-  if (texts_.size() > limits_.distinct && text != beyond_limit) {
+  if (texts_.size() > limits_.distinct && text != beyond_limit.substr(0, limits_.bytes)) {
     ++refused_;
     return intern(beyond_limit);
   }

@@ -16,18 +16,15 @@
 //   them, or the credentials of its address, they are replaced. One connection per scrape.
 #pragma once
 #include <algorithm>
-#include <chrono>              // wait_for of a condition variable
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <memory>              // the thread may outlive the scraper while it hangs in getaddrinfo, and shares its state
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
+#include <hotpath/core/atomic.hpp>
 #include <hotpath/core/text.hpp>
+#include <hotpath/core/thread.hpp>
 #include <hotpath/metrics/page.hpp>
 #include <hotpath/net/fetch.hpp>
 
@@ -145,8 +142,11 @@ result<model::scrape> scrape_once(const scrape_options& options, nanoseconds ori
 template <net::transport Transport = net::tcp>
 class scraper {
  public:
-  explicit scraper(scrape_options options) : state_(std::make_shared<state>(std::move(options))) {}
-  ~scraper() { end(false); }                  // as stop(), without the last scrape
+  explicit scraper(scrape_options options) : state_(new state(std::move(options))) {}
+  ~scraper() {                                // as stop(), without the last scrape
+    end(false);
+    let_go(state_);
+  }
   scraper(const scraper&) = delete;
   scraper& operator=(const scraper&) = delete;
 
@@ -158,9 +158,16 @@ class scraper {
     if (!t) return t.error();
     state_->target = std::move(*t), state_->origin = origin, state_->sink = std::move(sink);
     const nanoseconds begin = monotonic_now();
-    thread_ = std::thread([s = state_, begin] { s->run(begin); });
-    std::unique_lock lock{state_->mutex};
-    if (!state_->changed.wait_for(lock, std::chrono::nanoseconds{(state_->options.timeout + grace).ns}, [&] { return state_->before_given; })) {
+    state_->owners.add_acq_rel(1);
+    if (!thread_.start([s = state_, begin] {
+          s->run(begin);
+          let_go(s);
+        })) {
+      state_->owners.add_acq_rel(-1);
+      return error{.code = errc::io, .detail = "the system gives no more threads"};
+    }
+    threading::lock lock{state_->mutex};
+    if (!state_->changed.wait_for(lock, state_->options.timeout + grace, [&] { return state_->before_given; })) {
       state_->before_given = true;
       state_->give(state_->unanswered(model::scrape::moment::before, begin));
     }
@@ -181,8 +188,9 @@ class scraper {
     detail::scrape_target target;
     nanoseconds origin;
     scrape_sink sink;                         // called under the mutex, so that nothing comes after the end
-    std::mutex mutex;
-    std::condition_variable changed;
+    light_atomic<int> owners{1};              // the scraper, and the thread: the last one deletes
+    threading::mutex mutex;
+    threading::condition changed;
     bool before_given = false, stopping = false, last_wanted = false, done = false, abandoned = false;
 
     // Under the mutex.
@@ -200,7 +208,7 @@ class scraper {
 
     void scrape(model::scrape::moment when, std::uint64_t skipped) {
       model::scrape s = detail::scrape_target_once<Transport>(options, target, origin);
-      const std::lock_guard lock{mutex};
+      const threading::lock lock{mutex};
       s.when = when == model::scrape::moment::before && before_given ? model::scrape::moment::during : when;
       s.skipped = skipped;
       if (when == model::scrape::moment::before) before_given = true;
@@ -227,8 +235,8 @@ class scraper {
       model::scrape s = detail::scrape_target_once<Transport>(options, target, origin);
       for (count before{s}; s.ok() && before.any && monotonic_now() < until;) {
         {
-          std::unique_lock lock{mutex};
-          changed.wait_for(lock, std::chrono::milliseconds{20}, [&] { return abandoned; });
+          threading::lock lock{mutex};
+          changed.wait_for(lock, nanoseconds{20'000'000}, [&] { return abandoned; });
         }
         model::scrape again = detail::scrape_target_once<Transport>(options, target, origin);
         if (!again.ok()) break;
@@ -237,7 +245,7 @@ class scraper {
         s = std::move(again), before = now;
         if (settled) break;
       }
-      const std::lock_guard lock{mutex};
+      const threading::lock lock{mutex};
       s.when = model::scrape::moment::after;
       s.skipped = skipped;
       give(std::move(s));
@@ -256,15 +264,15 @@ class scraper {
       };
       for (advance();; advance()) {
         {
-          std::unique_lock lock{mutex};
+          threading::lock lock{mutex};
           const nanoseconds left = begin + options.interval * due - monotonic_now();
-          if (changed.wait_for(lock, std::chrono::nanoseconds{left.ns}, [&] { return stopping; })) break;
+          if (changed.wait_for(lock, left, [&] { return stopping; })) break;
         }
         scrape(model::scrape::moment::during, skipped);
       }
       if (last_wanted) last(skipped);
       {
-        const std::lock_guard lock{mutex};
+        const threading::lock lock{mutex};
         done = true;
       }
       changed.notify_all();
@@ -276,11 +284,11 @@ class scraper {
   void end(bool with_last) {
     if (!thread_.joinable()) return;
     const nanoseconds begin = monotonic_now();
-    std::unique_lock lock{state_->mutex};
+    threading::lock lock{state_->mutex};
     state_->stopping = true, state_->last_wanted = with_last;
     state_->changed.notify_all();
-    if (state_->changed.wait_for(lock, std::chrono::nanoseconds{(state_->options.timeout * 3 + state_->options.settle + grace).ns}, [&] { return state_->done; })) {
-      lock.unlock();
+    if (state_->changed.wait_for(lock, state_->options.timeout * 3 + state_->options.settle + grace, [&] { return state_->done; })) {
+      lock.let_go();
       thread_.join();
       return;
     }
@@ -289,8 +297,12 @@ class scraper {
     thread_.detach();
   }
 
-  std::shared_ptr<state> state_;
-  std::thread thread_;
+  static void let_go(state* s) {
+    if (s->owners.add_acq_rel(-1) == 1) delete s;
+  }
+
+  state* const state_;
+  threading::thread thread_;
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::metrics

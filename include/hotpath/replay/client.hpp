@@ -13,16 +13,13 @@
 //   descriptors or ports), and what the workload says. A request that fails is data, not an error.
 #pragma once
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
+#include <deque>
 #include <functional>
-#include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 #include <hotpath/core/atomic.hpp>
 #include <hotpath/core/result.hpp>
+#include <hotpath/core/thread.hpp>
 #include <hotpath/model/run.hpp>
 #include <hotpath/replay/schedule.hpp>
 #include <hotpath/replay/worker.hpp>
@@ -92,9 +89,9 @@ class client {
     auto addresses = net::resolve(*endpoint);
     if (!addresses) return addresses.error();
 
-    std::vector<std::unique_ptr<worker<Transport, Sink>>> workers;
+    std::deque<worker<Transport, Sink>> workers;
     light_atomic<int> ready{0};  // the feeder's thread may ring before the workers are there
-    const auto wake_all = [&] { if (ready.load_acquire() != 0) for (auto& w : workers) w->wake(); };
+    const auto wake_all = [&] { if (ready.load_acquire() != 0) for (auto& w : workers) w.wake(); };
     feeder source{load, wire(*endpoint, plan), wake_all};
     source.wait_ahead(plan.open() ? 64 : plan.streams);
     if (source.prepared_count() == 0) return source.failure().value_or(nothing_to_send(load));
@@ -109,8 +106,8 @@ class client {
                       .origin = done.origin, .sending_began = {}, .threads = options_.threads, .keep_text = options_.keep_text,
                       .secrets = hidden};
     for (std::uint32_t i = 0; i < options_.threads; ++i) {
-      workers.push_back(std::make_unique<worker<Transport, Sink>>(shared, out, i));
-      if (!workers.back()->ok()) return workers.back()->failure();
+      workers.emplace_back(shared, out, i);
+      if (!workers.back().ok()) return workers.back().failure();
     }
     done.sending_began = shared.sending_began = monotonic_now() - done.origin;
     watch(workers, shared, turns, out, done, ready);
@@ -136,26 +133,31 @@ class client {
 
   // The caller's thread: starts the workers, shows progress, obeys stop and the planned end, joins.
   template <sink Sink>
-  void watch(std::vector<std::unique_ptr<worker<Transport, Sink>>>& workers, shared_run& shared, dispatch& turns, Sink& out,
+  void watch(std::deque<worker<Transport, Sink>>& workers, shared_run& shared, dispatch& turns, Sink& out,
              run_outcome& done, light_atomic<int>& ready) const {
-    std::mutex mutex;
-    std::condition_variable changed;
+    threading::mutex mutex;
+    threading::condition changed;
     std::size_t running = workers.size();
     ready.store_release(1);
-    std::vector<std::thread> threads;
-    for (auto& w : workers)
-      threads.emplace_back([&mutex, &changed, &running, &w] {
-        (*w)();
-        const std::lock_guard lock{mutex};
+    std::deque<threading::thread> threads;
+    for (auto& w : workers) {
+      const bool started = threads.emplace_back().start([&mutex, &changed, &running, &w] {
+        w();
+        const threading::lock lock{mutex};
         --running;
         changed.notify_one();
       });
+      if (started) continue;
+      turns.stop("the system gives no more threads");
+      const threading::lock lock{mutex};
+      --running;
+    }
     const nanoseconds begun = shared.origin + shared.sending_began;
     nanoseconds shown = begun, sending_ended{};
     int obeyed = 0;
-    std::unique_lock lock{mutex};
-    while (!changed.wait_for(lock, std::chrono::milliseconds{20}, [&] { return running == 0; })) {
-      lock.unlock();
+    threading::lock lock{mutex};
+    while (!changed.wait_for(lock, nanoseconds{20'000'000}, [&] { return running == 0; })) {
+      lock.let_go();
       const nanoseconds now = monotonic_now();
       if (shared.plan.max_duration && now - begun >= *shared.plan.max_duration) turns.close();
       const int asked = options_.stop != nullptr ? options_.stop->load_relaxed() : 0;
@@ -167,7 +169,7 @@ class client {
         obeyed = asked;
         shown = {};  // tell at once
         shared.cancel_at.store_relaxed((asked >= 2 ? now : now + options_.drain).ns);
-        for (auto& w : workers) w->wake();
+        for (auto& w : workers) w.wake();
       }
       if (options_.on_progress && now - shown >= nanoseconds{200'000'000}) {
         shown = now;
@@ -175,9 +177,9 @@ class client {
         p.elapsed = now - begun;
         options_.on_progress(p);
       }
-      lock.lock();
+      lock.take();
     }
-    lock.unlock();
+    lock.let_go();
     for (auto& t : threads) t.join();
     done.ended = monotonic_now() - shared.origin;
     done.sending_ended = sending_ended == nanoseconds{} ? done.ended : sending_ended - shared.origin;
@@ -222,14 +224,14 @@ wire_options client<Transport>::wire(const net::url& endpoint, const model::sche
 namespace detail {
 struct memory_sink {
   void add(model::request&& r) {
-    const std::lock_guard lock{mutex};
+    const threading::lock lock{mutex};
     requests.push_back(std::move(r));
   }
   void add(const model::client_interval& i) {
-    const std::lock_guard lock{mutex};
+    const threading::lock lock{mutex};
     client.push_back(i);
   }
-  std::mutex mutex;
+  threading::mutex mutex;
   std::vector<model::request> requests;
   std::vector<model::client_interval> client;
 };

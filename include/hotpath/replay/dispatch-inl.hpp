@@ -7,7 +7,7 @@
 namespace hotpath::inline HOTPATH_ABI::replay {
 
 HOTPATH_FN std::optional<dispatch::turn> dispatch::claim(nanoseconds now, nanoseconds since_start) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   if (plan_.max_duration && since_start >= *plan_.max_duration) closed_ = true;
   if (plan_.max_requests && next_ >= *plan_.max_requests) closed_ = true;
   if (stopped_ || closed_) return std::nullopt;
@@ -15,7 +15,7 @@ HOTPATH_FN std::optional<dispatch::turn> dispatch::claim(nanoseconds now, nanose
 }
 
 HOTPATH_FN std::optional<dispatch::turn> dispatch::due(std::uint64_t index, nanoseconds intended) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   if (stopped_ || closed_) {  // by another thread, since the caller looked
     ++unsent_;
     return std::nullopt;
@@ -32,7 +32,7 @@ HOTPATH_FN std::optional<dispatch::turn> dispatch::due(std::uint64_t index, nano
 }
 
 HOTPATH_FN std::optional<dispatch::turn> dispatch::release(nanoseconds now) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   if (plan_.max_in_flight == 0 || !plan_.open()) return std::nullopt;
   if (waiting_.empty()) {
     --held_slots_;
@@ -50,35 +50,35 @@ HOTPATH_FN void dispatch::drop_waiting() {
 }
 
 HOTPATH_FN void dispatch::stop(std::string_view reason) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   if (!std::exchange(stopped_, true)) reason_ = reason;
   drop_waiting();
 }
 
 HOTPATH_FN void dispatch::close() {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   closed_ = true;
   drop_waiting();
 }
 
 HOTPATH_FN void dispatch::started() {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   ++counts_.sent;
   ++counts_.in_flight;
 }
 
 HOTPATH_FN void dispatch::not_sent(std::uint64_t n) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   unsent_ += n;
 }
 
 HOTPATH_FN void dispatch::first_content(const model::request& r) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   counts_.ttft_ms.add((r.first_content.at - r.intended.at).ms());
 }
 
 HOTPATH_FN void dispatch::interval(const model::client_interval& i) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   counts_.content_events += i.content_events;
   counts_.inexact_events += i.inexact_events;
   const nanoseconds wall = i.end - i.begin;
@@ -92,7 +92,7 @@ HOTPATH_FN void dispatch::interval(const model::client_interval& i) {
 }
 
 HOTPATH_FN void dispatch::finished(const model::request& r) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   --counts_.in_flight;
   ++counts_.finished;
   if (r.status != model::request_status::ok) ++counts_.errors[static_cast<std::size_t>(r.error)];
@@ -131,28 +131,28 @@ HOTPATH_FN void dispatch::finished(const model::request& r) {
 }
 
 HOTPATH_FN bool dispatch::stopped() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return stopped_;
 }
 HOTPATH_FN bool dispatch::closed() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return closed_ || stopped_;
 }
 HOTPATH_FN std::string dispatch::reason() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return reason_;
 }
 HOTPATH_FN bool dispatch::refused() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return refused_;
 }
 HOTPATH_FN std::uint64_t dispatch::unsent() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return unsent_;
 }
 
 HOTPATH_FN progress dispatch::snapshot() {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   counts_.waiting = waiting_.size();
   counts_.phase = stopped_ || closed_ ? "draining" : "sending";
   counts_.threads = static_cast<std::uint32_t>(hot_.size());

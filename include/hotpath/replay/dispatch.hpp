@@ -4,11 +4,11 @@
 #pragma once
 #include <cstdint>
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+#include <hotpath/core/thread.hpp>
 #include <hotpath/model/client.hpp>
 #include <hotpath/model/progress.hpp>
 #include <hotpath/model/request.hpp>
@@ -64,7 +64,7 @@ class dispatch {
   void drop_waiting();
   const model::schedule& plan_;
   const error_limits limits_;
-  mutable std::mutex mutex_;
+  mutable threading::mutex mutex_;
   std::deque<turn> waiting_;
   std::string reason_, last_failure_;
   progress counts_;

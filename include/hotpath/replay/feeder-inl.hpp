@@ -16,11 +16,15 @@ HOTPATH_FN error nothing_to_send(const workload& load) {
 }
 
 HOTPATH_FN feeder::feeder(workload& source, wire_options options, std::function<void()> ring)
-    : source_(source), options_(std::move(options)), ring_(std::move(ring)), thread_([this] { run(); }) {}
+    : source_(source), options_(std::move(options)), ring_(std::move(ring)) {
+  if (thread_.start([this] { run(); })) return;
+  failure_ = error{.code = errc::io, .detail = "the system gives no more threads", .source = source_.description()};
+  ended_ = true;
+}
 
 HOTPATH_FN feeder::~feeder() {
   {
-    const std::lock_guard lock{mutex_};
+    const threading::lock lock{mutex_};
     stop_ = true;
   }
   room_.notify_all();
@@ -28,7 +32,7 @@ HOTPATH_FN feeder::~feeder() {
 }
 
 HOTPATH_FN feeder::take_result feeder::take(std::uint64_t index, prepared& out) {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   if (index < base_ || index >= next_) {
     if (ended_ || index < base_) return take_result::ended;
     hungry_ = true;
@@ -50,20 +54,20 @@ HOTPATH_FN feeder::take_result feeder::take(std::uint64_t index, prepared& out) 
 }
 
 HOTPATH_FN void feeder::wait_ahead(std::uint64_t n) {
-  std::unique_lock lock{mutex_};
+  threading::lock lock{mutex_};
   grown_.wait(lock, [&] { return next_ >= n || ended_ || (next_ > 0 && full()); });
 }
 
 HOTPATH_FN std::optional<error> feeder::failure() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return failure_;
 }
 HOTPATH_FN std::uint64_t feeder::passes() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return passes_;
 }
 HOTPATH_FN std::uint64_t feeder::prepared_count() const {
-  const std::lock_guard lock{mutex_};
+  const threading::lock lock{mutex_};
   return next_;
 }
 
@@ -94,7 +98,7 @@ HOTPATH_FN void feeder::run() {
   std::uint64_t in_this_pass = 0;
   for (std::uint64_t index = 0;;) {
     {
-      std::unique_lock lock{mutex_};
+      threading::lock lock{mutex_};
       // Hungry: somebody waits for an index beyond what is ahead (all of it belongs to others): one more, whatever the bound.
       room_.wait(lock, [&] {
         return stop_ || hungry_ || ahead_.empty() || !full();
@@ -126,7 +130,7 @@ HOTPATH_FN void feeder::run() {
     }
     bool ring = false;
     {
-      const std::lock_guard lock{mutex_};
+      const threading::lock lock{mutex_};
       if (have) {
         ahead_bytes_ += p.wire.size();
         ahead_.emplace_back(std::move(p));

@@ -3,16 +3,14 @@
 //   Reading a workload, composing JSON and HTTP heads never happens on a thread that keeps time. Bounded: what is ahead is at
 //   most wire_options::ahead requests and 32 MiB (or one request, if it is larger), and nothing that the plan will not send.
 #pragma once
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 #include <hotpath/core/result.hpp>
+#include <hotpath/core/thread.hpp>
 #include <hotpath/model/request.hpp>
 #include <hotpath/net/http.hpp>
 #include <hotpath/net/url.hpp>
@@ -74,14 +72,14 @@ class feeder {
   workload& source_;
   const wire_options options_;
   const std::function<void()> ring_;
-  mutable std::mutex mutex_;
-  std::condition_variable room_, grown_;
+  mutable threading::mutex mutex_;
+  threading::condition room_, grown_;
   std::deque<std::optional<prepared>> ahead_;   // [base_, base_ + size)
   std::uint64_t base_ = 0, next_ = 0, passes_ = 1;
   std::size_t ahead_bytes_ = 0;
   std::optional<error> failure_;
   bool ended_ = false, stop_ = false, hungry_ = false;
-  std::thread thread_;   // last: it uses all of the above
+  threading::thread thread_;   // last: it uses all of the above
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::replay

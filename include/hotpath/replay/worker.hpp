@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <concepts>
 #include <deque>
-#include <memory>
 #include <queue>
 #include <span>
 #include <string_view>
@@ -82,7 +81,7 @@ class worker {
       if (woke - before > suspended_over) interval_.suspended = (std::max)(interval_.suspended, woke - before);
       stamps_good_ = clocks_.observe();
       for (std::size_t i = 0; i < ready.size(); ++i) {
-        if (i + 1 < ready.size()) fetch(*connections_[static_cast<std::size_t>(ready[i + 1].token)]);
+        if (i + 1 < ready.size()) fetch(connections_[static_cast<std::size_t>(ready[i + 1].token)]);
         handle(ready[i]);
       }
       if (!ready.empty()) {
@@ -215,7 +214,7 @@ class worker {
     const std::uint32_t who = !kept_.empty() ? kept_.back() : unused_connection();
     const bool reuse = !kept_.empty();
     if (reuse) kept_.pop_back();
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     r.reused_connection = c.reused = reuse;
     r.bytes_sent = 0;
     c.talk.begin(std::move(r), run_.keep_text);
@@ -229,8 +228,8 @@ class worker {
 
   std::uint32_t unused_connection() {
     if (unused_.empty()) {
-      connections_.push_back(std::make_unique<connection>());
-      connections_.back()->talk.hide(run_.secrets);
+      connections_.emplace_back();
+      connections_.back().talk.hide(run_.secrets);
       return static_cast<std::uint32_t>(connections_.size() - 1);
     }
     const std::uint32_t who = unused_.back();
@@ -239,14 +238,14 @@ class worker {
   }
 
   void begin_connecting(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     if (!c.talk.record().connect_begin) c.talk.record().connect_begin = here();
     c.tried = 0;
     try_address(who, good_address_);
   }
 
   void try_address(std::uint32_t who, std::size_t address) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     c.address = address;
     ++c.tried;
     const net::io r = c.socket.connect(run_.addresses[address]);
@@ -263,7 +262,7 @@ class worker {
 
   void connect_failed(std::uint32_t who, int why) {
     using enum model::error_class;
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     c.socket.close();
     c.now = state::connecting;
     // EADDRNOTAVAIL: no local port is left, or the address cannot be reached from here (::1 where IPv6 is off). One that has
@@ -285,7 +284,7 @@ class worker {
   }
 
   void connected(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     const net::io r = c.socket.establish();
     if (r.again) return;
     if (r.error != 0) return connect_failed(who, r.error);
@@ -296,7 +295,7 @@ class worker {
   }
 
   void begin_talking(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     c.now = state::talking;
     c.talk.record().sent = here();
     watch(who);
@@ -304,7 +303,7 @@ class worker {
   }
 
   void send_more(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     while (c.sent < c.wire.size()) {
       const net::io r = c.socket.send(std::string_view{c.wire}.substr(c.sent));
       if (r.again) break;
@@ -323,7 +322,7 @@ class worker {
   }
 
   void watch(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     const bool out = c.now == state::connecting || (c.now == state::talking && c.sent < c.wire.size());
     if (out == c.watching_out) return;
     c.watching_out = out;
@@ -339,7 +338,7 @@ class worker {
 
   void handle(const net::ready& r) {
     const auto who = static_cast<std::uint32_t>(r.token);
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     switch (c.now) {
       case state::connecting:
         now_ = monotonic_now();
@@ -360,7 +359,7 @@ class worker {
   }
 
   void receive(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     nanoseconds real;
     const net::io r = c.socket.receive(buffer_, real);
     now_ = monotonic_now();
@@ -411,7 +410,7 @@ class worker {
 
   // The connection ended under the request.
   void lost(std::uint32_t who, int error) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     if (c.now == state::lingering) {
       c.talk.peer_closed(error != 0, since_origin(now_));
       return end_linger(who);
@@ -431,14 +430,14 @@ class worker {
   }
 
   void fail(std::uint32_t who, model::error_class why, std::string message) {
-    connections_[who]->talk.fail(why, std::move(message), since_origin(now_));
+    connections_[who].talk.fail(why, std::move(message), since_origin(now_));
     end(who);
   }
 
   // The record is final. A stream that said [DONE] but whose framing is open keeps its slot for a moment, so that the
   // connection can be used again.
   void end(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     if (c.talk.record().status == model::request_status::ok && !c.talk.framing_ended() && c.socket.descriptor() >= 0 && c.now == state::talking) {
       c.now = state::lingering;
       set_deadline(who, now_ + run_.limits.framing);
@@ -448,7 +447,7 @@ class worker {
   }
 
   void end_linger(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     const bool reusable = c.talk.reusable() && c.sent == c.wire.size();
     model::request r = c.talk.take(since_origin(now_));
     if (reusable) {
@@ -472,7 +471,7 @@ class worker {
   }
 
   void drop(std::uint32_t who) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     c.socket.close();
     c.now = state::unused;
     c.wire = {};
@@ -484,7 +483,7 @@ class worker {
 
   // Deadlines move with every chunk; the heap holds one entry per connection and moves it only when it comes up.
   void set_deadline(std::uint32_t who, nanoseconds at) {
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     c.deadline = at;
     if (at >= c.armed) return;
     c.armed = at;
@@ -497,7 +496,7 @@ class worker {
     while (!timers_.empty() && timers_.top().at <= now_) {
       const timer t = timers_.top();
       timers_.pop();
-      connection& c = *connections_[t.who];
+      connection& c = connections_[t.who];
       if (c.armed != t.at) continue;  // a later entry replaced it
       c.armed = nanoseconds{INT64_MAX};
       if (c.deadline > now_) set_deadline(t.who, c.deadline);
@@ -505,14 +504,14 @@ class worker {
     }
     if (cancel)
       for (std::uint32_t who = 0; who < connections_.size(); ++who) {
-        const state s = connections_[who]->now;
+        const state s = connections_[who].now;
         if (s != state::unused && s != state::kept) fail(who, model::error_class::cancelled, "cancelled while in flight");
       }
   }
 
   void timed_out(std::uint32_t who) {
     using enum model::error_class;
-    connection& c = *connections_[who];
+    connection& c = connections_[who];
     switch (c.now) {
       case state::unused:
       case state::kept: return;
@@ -565,7 +564,7 @@ class worker {
   net::loop loop_;
   net::clock_bridge<> clocks_;
   std::vector<char> buffer_;
-  std::vector<std::unique_ptr<connection>> connections_;   // stable: a token is an index
+  std::deque<connection> connections_;                     // stable: a token is an index
   std::vector<std::uint32_t> unused_, kept_;               // kept alive, most recently used last
   std::priority_queue<timer> timers_;
   std::deque<dispatch::turn> runnable_;                    // may be sent as soon as its bytes are prepared
