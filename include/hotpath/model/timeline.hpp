@@ -203,6 +203,7 @@ struct timeline {
   rows<annotation> annotations;
   rows<sync_event> syncs;
   std::vector<gpu_detail> details{1};         // [0]: nothing is told
+  std::vector<name_id> short_names, mangled_names;  // by the id of a kernel's name, where the file tells: its base name, its mangled name. 0 or beyond the end: not told
   std::vector<track> tracks;
   std::vector<process> processes;
   std::vector<device> devices;
