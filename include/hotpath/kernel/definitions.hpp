@@ -43,12 +43,13 @@ struct step_set {
   std::vector<std::uint32_t> step_of;             // by GPU event: index in steps, or no_index
   std::vector<stage> stage_of;                    // by GPU event
   std::vector<stage_source> source_of;            // by GPU event
+  std::vector<std::uint32_t> launch_of;           // by GPU event: index in timeline::api of the call that launched it, or no_index
 };
 
 // ---- mapping -----------------------------------------------------------------------------------------------------------------
 
-enum class mapped_by : std::uint8_t { none, external_id, correlation, graph_join };
-inline constexpr std::string_view mapped_by_names[] = {"unmapped", "external id", "correlation", "graph join"};
+enum class mapped_by : std::uint8_t { none, external_id, correlation, graph_join, name };  // name: the same kernel of another trace, a guess that is said
+inline constexpr std::string_view mapped_by_names[] = {"unmapped", "external id", "correlation", "graph join", "kernel name"};
 
 // Where in the program kernels were launched: interned, few per trace.
 struct site {
@@ -61,7 +62,7 @@ struct site {
 
 struct coverage {                                 // of GPU time and events, by method
   struct part { std::uint64_t events = 0; nanoseconds time{}; };
-  part by[4] = {};                                // indexed by mapped_by
+  part by[5] = {};                                // indexed by mapped_by
   part with_location = {};                        // of all methods: a source line is known, too
 };
 
@@ -71,6 +72,7 @@ struct mapping {
   std::vector<mapped_by> how;                     // by GPU event
   coverage covered;
   std::uint64_t graph_launches = 0, graph_events = 0, graph_joined = 0;  // events that replays launched; those joined with a capture
+  std::uint64_t graphs_unrecorded = 0;            // graph launches none of whose kernels is in the trace
   std::vector<std::string> notes;                 // "no capture of graphs of batch 32 in the traces given"
 };
 
