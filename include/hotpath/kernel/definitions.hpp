@@ -193,9 +193,19 @@ struct fusion_row {
   std::vector<std::pair<std::string, condition_state>> conditions;   // "tp_size >= 2", "enable_flashinfer_allreduce_fusion is off"
 };
 
+struct kernel_chain {                             // small kernels that follow each other again and again, and that no pattern knows
+  std::vector<std::string> kernels;               // short names, in order
+  std::string location;                           // of the first, where known
+  nanoseconds related{};                          // of those that one kernel would save: all but the longest
+  double share = 0, adjacency = 0;                // as in fusion_row
+  std::uint64_t repetitions = 0;
+  std::optional<nanoseconds> gain_per_step;       // as in fusion_row
+};
+
 struct fusion_table {
   stage at = stage::all;
   std::vector<fusion_row> rows;
+  std::vector<kernel_chain> chains;               // largest gain first
   std::uint64_t hidden_rows = 0;
   std::optional<std::pair<std::string, std::string>> similarity;  // high | medium | low, and the sentence; only when inconclusive
 };
