@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/trace/write_chrome-inl.hpp - bodies of write_chrome.hpp.
+#pragma once
+#include <charconv>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <hotpath/core/json.hpp>
+#include <hotpath/trace/detail/links.hpp>
+#include <hotpath/trace/write_chrome.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::trace {
+
+namespace detail {
+
+class chrome_writer {
+ public:
+  chrome_writer(const model::timeline& t, byte_sink sink, chrome_options o) : t_(t), sink_(sink), options_(o) { out_.base = nanoseconds{base_of(t)}; }
+
+  result<written> run() {
+    head();
+    places();
+    metadata();
+    std::size_t link = 0;
+    if (options_.flows) links_ = launch_links(t_);
+    for (const model::gpu_event& e : t_.gpu) gpu(e);
+    for (std::size_t i = 0; i < t_.api.size(); ++i) {
+      api(t_.api[i]);
+      for (; link < links_.size() && links_[link].api == i; ++link) flow(t_.api[i], t_.gpu[links_[link].gpu]);
+    }
+    for (const model::cpu_op& e : t_.ops) {
+      begin("cpu_op", e.name, place(e.track), e.begin, e.duration);
+      id("External id", e.external), end();
+    }
+    for (std::size_t i = 0; i < t_.frames.size(); ++i) {
+      const model::frame& e = t_.frames[i];
+      begin("python_function", e.name, place(e.track), e.begin, e.duration);
+      number("Python id", i + 1);
+      if (e.parent != model::no_index) number("Python parent id", std::uint64_t{e.parent} + 1);
+      end();
+    }
+    for (const model::annotation& e : t_.annotations) annotation(e);
+    for (const model::sync_event& e : t_.syncs) sync(e);
+    buffer_ += "\n]}\n";
+    flush(0);
+    if (refused_) return error{.code = errc::io, .detail = "the trace could not be written"};
+    return out_;
+  }
+
+ private:
+  void flush(std::size_t keep) {
+    if (buffer_.size() <= keep) return;
+    if (!refused_) refused_ = !sink_(buffer_);
+    out_.bytes += buffer_.size();
+    buffer_.clear();
+  }
+
+  // ---- pieces
+  void quoted(std::string_view s) { json::writer(buffer_).value(s); }
+  void digits(std::uint64_t n) {
+    char text[20];
+    buffer_.append(text, std::to_chars(text, text + sizeof text, n).ptr);
+  }
+  // Nanoseconds as microseconds.
+  void microseconds(std::uint64_t ns) {
+    digits(ns / 1000);
+    const auto rest = static_cast<unsigned>(ns % 1000);
+    const char text[] = {'.', static_cast<char>('0' + rest / 100), static_cast<char>('0' + rest / 10 % 10), static_cast<char>('0' + rest % 10)};
+    buffer_.append(text, sizeof text);
+  }
+  void time(std::string_view key, nanoseconds at) {
+    buffer_ += key;
+    microseconds(static_cast<std::uint64_t>(at.ns) - static_cast<std::uint64_t>(out_.base.ns));
+  }
+  static std::string token(std::string_view text) {  // of a pid or tid: a number where it is one
+    std::string out;
+    if (is_integer(text)) out = text;
+    else json::writer(out).value(text);
+    return out;
+  }
+
+  // ---- where events go
+  std::string pid_of(std::uint16_t process) const { return process < t_.processes.size() && t_.processes[process].pid != 0 ? std::string(t_.name(t_.processes[process].pid)) : std::to_string(process); }
+  // A GPU of one process has its ordinal as pid, as Kineto does; of several, the process's, too.
+  std::string gpu_pid(std::uint16_t process, std::uint16_t device) const {
+    if (t_.processes.size() < 2) return std::to_string(device);
+    std::string s = "GPU ";
+    return s.append(std::to_string(device)).append(" of ").append(pid_of(process));
+  }
+  void places() {
+    for (const model::track& k : t_.tracks) {
+      std::string s = "\"pid\":" + token(t_.name(k.pid));
+      places_.push_back(s.append(",\"tid\":").append(token(t_.name(k.tid))));
+    }
+  }
+  std::string_view place(std::uint32_t track) const { return track < places_.size() ? std::string_view(places_[track]) : std::string_view("\"pid\":0,\"tid\":0"); }
+  std::string_view gpu_place(std::uint32_t track, std::uint16_t process, std::uint16_t device, std::uint32_t stream) {
+    if (track < places_.size()) return places_[track];
+    const std::uint64_t key = std::uint64_t{process} << 48 | std::uint64_t{device} << 32 | stream;
+    if (gpu_place_.empty() || key != gpu_key_) {
+      gpu_key_ = key;
+      gpu_place_ = "\"pid\":" + token(gpu_pid(process, device));
+      gpu_place_.append(",\"tid\":").append(stream == model::no_index ? "-1" : std::to_string(stream));
+    }
+    return gpu_place_;
+  }
+
+  // ---- the parts of the file
+  void head() {
+    buffer_ += "{\n\"schemaVersion\":1,\n\"displayTimeUnit\":\"ns\"";
+    const auto member = [&](std::string_view key) -> std::string& { return buffer_.append(",\n\"").append(key).append("\":"); };
+    if (!t_.devices.empty()) {
+      member("deviceProperties") += '[';
+      for (std::size_t i = 0; i < t_.devices.size(); ++i) {
+        const model::device& d = t_.devices[i];
+        if (i != 0) buffer_ += ',';
+        json::writer o(buffer_);
+        o.object_begin(), o.member("id", d.ordinal), o.member("name", d.name), o.member("totalGlobalMem", d.memory_bytes);
+        o.member("computeMajor", d.compute_major), o.member("computeMinor", d.compute_minor), o.member("numSms", d.multiprocessors);
+        if (t_.processes.size() > 1) o.member("process", d.process);
+        o.object_end();
+      }
+      buffer_ += ']';
+    }
+    const std::optional<int> rank = t_.about.rank ? t_.about.rank : t_.processes.size() == 1 ? t_.processes[0].rank : std::nullopt;
+    if (t_.processes.size() < 2 && (rank || t_.about.world_size || !t_.about.backend.empty())) {
+      member("distributedInfo");
+      json::writer o(buffer_);
+      o.object_begin();
+      if (!t_.about.backend.empty()) o.member("backend", t_.about.backend);
+      if (rank) o.member("rank", *rank);
+      if (t_.about.world_size) o.member("world_size", *t_.about.world_size);
+      o.object_end();
+    }
+    if (t_.about.with_stack) member("with_stack") += '1';
+    if (t_.about.record_shapes) member("record_shapes") += '1';
+    const auto unix_offset = t_.processes.empty() ? std::nullopt : t_.processes[0].unix_offset;
+    if (unix_offset) member("baseTimeNanoseconds") += std::to_string(unix_offset->ns + out_.base.ns);
+    else if (out_.base.ns != 0) member("otherData").append("{\"hotpath_base_ns\":\"").append(std::to_string(out_.base.ns)).append("\"}");
+    if (t_.processes.size() > 1) processes(member("hotpath"));
+    buffer_ += ",\n\"traceEvents\":[";
+  }
+
+  // Which pids of the file are one process: correlations and External ids are unique only within.
+  void processes(std::string& out) {
+    json::writer o(out);
+    o.object_begin(), o.key("processes"), o.array_begin();
+    for (std::size_t p = 0; p < t_.processes.size(); ++p) {
+      const model::process& at = t_.processes[p];
+      o.object_begin(), o.key("pids"), o.array_begin();
+      std::vector<name_id> seen;
+      for (const model::track& k : t_.tracks) {
+        bool known = k.process != p;
+        for (const name_id n : seen) known = known || n == k.pid;
+        if (!known) seen.push_back(k.pid), o.value(t_.name(k.pid));
+      }
+      for (const model::device& d : t_.devices) if (d.process == p) o.value(gpu_pid(d.process, d.ordinal));
+      o.array_end(), o.member("pid", t_.name(at.pid)), o.member("name", t_.name(at.name)), o.member("label", t_.name(at.label)), o.member("rank", at.rank);
+      o.member("source", at.source), o.member("shift_ns", at.shift.ns);
+      if (at.unix_offset) o.member("unix_offset_ns", std::to_string(at.unix_offset->ns));
+      o.object_end();
+    }
+    o.array_end(), o.object_end();
+  }
+
+  void meta(std::string_view what, std::string_view at, std::string_view key, std::string_view value, bool is_text = true) {
+    buffer_.append(first_ ? "\n" : ",\n").append("{\"ph\":\"M\",\"name\":\"").append(what).append("\",\"ts\":0,").append(at).append(",\"args\":{\"").append(key).append("\":");
+    first_ = false;
+    if (is_text) quoted(value);
+    else buffer_ += value;
+    buffer_ += "}}";
+    flush(limit);
+  }
+  void metadata() {
+    std::vector<std::string> done;  // pids of tracks: few
+    const auto process = [&](std::uint16_t p, const std::string& pid, bool gpu) {
+      for (const std::string& d : done) if (d == pid) return;
+      done.push_back(pid);
+      const std::string at = "\"pid\":" + token(pid) + ",\"tid\":0";
+      const model::process* const at_process = p < t_.processes.size() ? &t_.processes[p] : nullptr;
+      if (at_process != nullptr && at_process->name != 0) meta("process_name", at, "name", t_.name(at_process->name));
+      std::string label = gpu ? std::string("GPU ") + (is_integer(pid) && t_.processes.size() < 2 ? pid : std::string()) : at_process != nullptr ? std::string(t_.name(at_process->label)) : std::string();
+      while (label.ends_with(' ')) label.pop_back();
+      if (at_process != nullptr && at_process->rank && t_.processes.size() > 1) label = "rank " + std::to_string(*at_process->rank) + (label.empty() ? "" : " ") + label;
+      if (!label.empty()) meta("process_labels", at, "labels", label);
+    };
+    std::vector<bool> is_gpu(t_.tracks.size(), false);
+    for (const model::gpu_event& e : t_.gpu) {
+      if (e.track < is_gpu.size()) is_gpu[e.track] = true;
+      else process(e.process, gpu_pid(e.process, e.device), true);
+    }
+    for (std::size_t i = 0; i < t_.tracks.size(); ++i) process(t_.tracks[i].process, std::string(t_.name(t_.tracks[i].pid)), is_gpu[i]);
+    for (std::size_t i = 0; i < t_.tracks.size(); ++i)
+      if (t_.tracks[i].name != 0) meta("thread_name", places_[i], "name", t_.name(t_.tracks[i].name));
+  }
+
+  // ---- one event
+  void begin(std::string_view category, name_id name, std::string_view at, nanoseconds from, nanoseconds duration) {
+    buffer_.append(first_ ? "\n" : ",\n").append("{\"ph\":\"X\",\"cat\":\"").append(category).append("\",\"name\":");
+    first_ = false, no_args_ = true;
+    quoted(t_.name(name));
+    buffer_.append(",").append(at);
+    time(",\"ts\":", from);
+    buffer_ += ",\"dur\":";
+    microseconds(static_cast<std::uint64_t>(duration.ns));
+    ++out_.events;
+  }
+  void end() {
+    buffer_ += no_args_ ? "}" : "}}";
+    flush(limit);
+  }
+  void key(std::string_view k) {
+    buffer_.append(no_args_ ? ",\"args\":{\"" : ",\"").append(k).append("\":");
+    no_args_ = false;
+  }
+  void number(std::string_view k, std::uint64_t n) { key(k), digits(n); }
+  void signed_number(std::string_view k, std::int64_t n) { key(k), buffer_ += std::to_string(n); }
+  void id(std::string_view k, std::uint64_t n) { if (n != model::no_id) number(k, n); }
+  void index(std::string_view k, std::uint32_t n) { if (n != model::no_index) number(k, n); }
+  void word(std::string_view k, name_id n) { if (n != 0) key(k), quoted(t_.name(n)); }
+  void triple(std::string_view k, const std::uint32_t (&v)[3]) {
+    if (v[0] == 0 && v[1] == 0 && v[2] == 0) return;
+    key(k);
+    for (int i = 0; i < 3; ++i) buffer_ += i == 0 ? '[' : ',', digits(v[i]);
+    buffer_ += ']';
+  }
+  void detail(std::uint32_t i) {
+    if (i == 0 || i >= t_.details.size()) return;
+    const model::gpu_detail& d = t_.details[i];
+    if (d.registers != 0) number("registers per thread", d.registers);
+    if (d.shared_bytes != 0) number("shared memory", d.shared_bytes);
+    triple("grid", d.grid), triple("block", d.block);
+    if (d.occupancy >= 0) key("est. achieved occupancy %"), json::writer(buffer_).value(static_cast<double>(d.occupancy) * 100);
+    word("Collective name", d.collective), word("dtype", d.dtype), word("Process Group Name", d.group);
+    if (d.group_size != 0) number("Group size", d.group_size);
+    if (d.bytes != 0) number(d.collective != 0 ? "In msg nelems" : "bytes", d.bytes);
+  }
+
+  void gpu(const model::gpu_event& e) {
+    const std::string_view category = e.kind == model::gpu_kind::copy ? "gpu_memcpy" : e.kind == model::gpu_kind::set ? "gpu_memset" : "kernel";
+    begin(category, e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
+    id("External id", e.external), number("device", e.device), index("stream", e.stream), id("correlation", e.correlation);
+    index("graph id", e.graph), index("graph node id", e.graph_node), detail(e.detail);
+    end();
+  }
+  void api(const model::api_call& e) {
+    const std::string_view name = t_.name(e.name);
+    // The driver's calls are cuLaunchKernel, cuMemcpy...: "cu" and a capital.
+    begin(name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z' ? "cuda_driver" : "cuda_runtime", e.name, place(e.track), e.begin, e.duration);
+    id("External id", e.external), word("kernel", e.kernel), detail(e.detail), id("correlation", e.correlation);
+    end();
+  }
+  void annotation(const model::annotation& e) {
+    const bool gpu = e.kind == model::annotation_kind::gpu_user;
+    begin(gpu ? "gpu_user_annotation" : "user_annotation", e.name, gpu ? gpu_place(e.track, t_.process_of(e.track), 0, e.stream) : place(e.track), e.begin, e.duration);
+    id("External id", e.external), word("domain", e.domain);
+    if (e.kind == model::annotation_kind::push_pop || e.kind == model::annotation_kind::start_end || e.kind == model::annotation_kind::mark)
+      key("nvtx"), buffer_ += e.kind == model::annotation_kind::mark ? "\"mark\"" : e.kind == model::annotation_kind::push_pop ? "\"push_pop\"" : "\"start_end\"";
+    if (e.open) key("open"), buffer_ += "true";
+    end();
+  }
+  void sync(const model::sync_event& e) {
+    begin("cuda_sync", e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
+    key("cuda_sync_kind"), quoted(t_.name(e.name));
+    if (e.waits_for != model::no_id) number("wait_on_cuda_event_record_corr_id", e.waits_for);
+    index("wait_on_stream", e.waits_for_stream);
+    if (e.stream == model::no_index) signed_number("stream", -1);
+    else number("stream", e.stream);
+    id("correlation", e.correlation), number("device", e.device);
+    end();
+  }
+  void flow(const model::api_call& from, const model::gpu_event& to) {
+    std::string number = std::to_string(from.correlation);
+    if (to.process != 0) number = "\"" + std::to_string(to.process) + ":" + number + "\"";  // flow ids are the file's, correlations a process's
+    buffer_.append(",\n{\"ph\":\"s\",\"id\":").append(number).append(",").append(place(from.track));
+    time(",\"ts\":", from.begin);
+    buffer_.append(",\"cat\":\"ac2g\",\"name\":\"ac2g\"},\n{\"ph\":\"f\",\"id\":").append(number).append(",").append(gpu_place(to.track, to.process, to.device, to.stream));
+    time(",\"ts\":", to.begin);
+    buffer_ += ",\"cat\":\"ac2g\",\"name\":\"ac2g\",\"bp\":\"e\"}";
+    ++out_.flows;
+    flush(limit);
+  }
+
+  static constexpr std::size_t limit = 64 << 10;
+  const model::timeline& t_;
+  byte_sink sink_;
+  chrome_options options_;
+  written out_;
+  std::string buffer_, gpu_place_;
+  std::uint64_t gpu_key_ = 0;
+  std::vector<std::string> places_;  // by track: "pid":1,"tid":2
+  rows<launch_link> links_;
+  bool first_ = true, no_args_ = true, refused_ = false;
+};
+
+}  // namespace detail
+
+HOTPATH_FN result<written> write_chrome(const model::timeline& t, byte_sink sink, chrome_options o) { return detail::chrome_writer(t, sink, o).run(); }
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace
