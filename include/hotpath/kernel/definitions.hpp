@@ -28,7 +28,7 @@ struct step {
   std::uint32_t track = no_index;                 // the thread that launched
   std::uint16_t process = 0;
   nanoseconds begin{}, end{};                     // of the annotation, host time
-  std::optional<std::int64_t> context_requests, generation_requests, context_tokens, generation_tokens;  // as the annotation tells
+  std::optional<std::int64_t> context_requests = {}, generation_requests = {}, context_tokens = {}, generation_tokens = {};  // as the annotation tells
   std::uint64_t events = 0;                       // GPU events launched within it
   nanoseconds gpu_begin{}, gpu_end{};             // first begin and last end of them; launches run ahead, so this is later than `begin`
   nanoseconds gpu_busy{};                         // union of their intervals, all streams of the device
@@ -53,9 +53,9 @@ inline constexpr std::string_view mapped_by_names[] = {"unmapped", "external id"
 
 // Where in the program kernels were launched: interned, few per trace.
 struct site {
-  std::string cpu_op;                             // "aten::mm"; empty: not known
-  std::string location;                           // "python/sglang/srt/layers/linear.py:123 forward"; empty: not known
-  std::string stack;                              // the innermost four that are not noise, joined with " -> "
+  std::string cpu_op = {};                        // "aten::mm"; empty: not known
+  std::string location = {};                      // "python/sglang/srt/layers/linear.py:123 forward"; empty: not known
+  std::string stack = {};                         // the innermost four that are not noise, joined with " -> "
   bool graph_replay = false;                      // location is that of the replay: "graph replay of batch 32", not a source line
   int priority = 0;                               // of the location, for choosing what to show; > 200: the framework's own code
 };
@@ -80,8 +80,8 @@ struct mapping {
 
 struct identity {                                 // of a kernel name launched by an operator
   name_id raw = 0;
-  std::string canonical, short_name;
-  kernel_identity is;                             // family, the rule that decided, collective or direction
+  std::string canonical = {}, short_name = {};
+  kernel_identity is = {};                             // family, the rule that decided, collective or direction
 };
 
 struct subject {
@@ -99,7 +99,7 @@ struct subject {
 // ---- tables ------------------------------------------------------------------------------------------------------------------
 
 struct place {                                    // a site's share of a row
-  std::string location, cpu_op, stack;
+  std::string location = {}, cpu_op = {}, stack = {};
   double share = 0;                               // percent of the row's time
 };
 
