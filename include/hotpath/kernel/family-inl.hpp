@@ -245,9 +245,9 @@ HOTPATH_FN bool family_table::fits(const std::vector<term>& terms, const std::ve
   return false;
 }
 
-HOTPATH_FN const family_table::compiled* family_table::first(row_on on, bool weak, const std::vector<std::uint8_t>& present) const {
-  for (const compiled& c : rows_)
-    if (c.on == on && c.weak == weak && fits(c.terms, present) && !fits(c.none, present)) return &c;
+HOTPATH_FN const family_table::compiled* family_table::first(row_on on, const std::vector<std::uint8_t>& present, std::size_t rows) const {
+  for (std::size_t i = 0; i < rows; ++i)
+    if (rows_[i].on == on && fits(rows_[i].terms, present) && !fits(rows_[i].none, present)) return &rows_[i];
   return nullptr;
 }
 
@@ -260,14 +260,9 @@ HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hin
     if (id.what == family::comm && id.detail.empty()) id.detail = detail::collective_of(w.function);
     return id;
   };
-  const auto user_row = [&](row_on on) -> const compiled* {          // rows that were added come before code, too
-    for (std::size_t i = 0; i < added_; ++i)
-      if (rows_[i].on == on && !rows_[i].weak && fits(rows_[i].terms, present) && !fits(rows_[i].none, present)) return &rows_[i];
-    return nullptr;
-  };
   mark(w.function, detail::in_function, present);
   mark(w.arguments, detail::in_arguments, present);
-  if (const compiled* c = user_row(row_on::name)) return said(*c);
+  if (const compiled* c = first(row_on::name, present, added_)) return said(*c);   // rows that were added come before code, too
   if (const kernel_identity id = detail::memory_activity(raw_name); id.what != family::other) return id;
   if (const kernel_identity id = detail::generated_kernel(raw_name, w); id.what != family::other) return id;
 
@@ -281,13 +276,13 @@ HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hin
     }
     clear();
     mark(list, detail::in_function, present);
-    if (const compiled* c = first(row_on::triton, false, present)) return said(*c);
+    if (const compiled* c = first(row_on::triton, present, rows_.size())) return said(*c);
     clear();
     mark(w.function, detail::in_function, present);
   }
 
-  if (const compiled* c = first(row_on::name, false, present)) return said(*c);
-  const compiled* guess = first(row_on::name, true, present);
+  const compiled* const guess = first(row_on::name, present, rows_.size());
+  if (guess != nullptr && !guess->weak) return said(*guess);
   for (const row_on on : {row_on::cpu_op, row_on::site}) {
     const std::string_view hint = on == row_on::cpu_op ? h.cpu_op : h.site;
     if (hint.empty()) continue;
@@ -295,7 +290,7 @@ HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hin
     detail::append_words(words, hint.substr(0, name_limit));
     clear();
     mark(words, detail::in_function, present);
-    if (const compiled* c = first(on, false, present)) return said(*c);
+    if (const compiled* c = first(on, present, rows_.size())) return said(*c);
   }
   return guess != nullptr ? said(*guess) : kernel_identity{};
 }

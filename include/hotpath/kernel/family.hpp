@@ -65,15 +65,15 @@ struct kernel_identity {
 enum class row_on : std::uint8_t {
   name,     // the function's words
   triton,   // an Inductor name's operators and its kind (poi, red, per, tem): such names are read by these rows alone
-  cpu_op,   // asked when no row without `weak` fits the name
-  site,     // asked last, before weak rows
+  cpu_op,   // asked when no row fits the name, or a weak one does
+  site,     // asked when the operator tells nothing either
 };
 
 struct family_row {
   std::string_view id;             // unique
   family what{};
   std::string_view words;          // alternatives separated by '|'; all words of one must be there. ^word: at the beginning;
-                                   // =word: the whole function; @word: in the template arguments
+                                   // =word: the whole function; @word: in the template or call arguments
   std::string_view none = {};      // alternatives of the same form: one that fits and the row does not
   std::string_view detail = {};
   std::string_view source = {};    // library or engine that has such names
@@ -103,7 +103,7 @@ class family_table {
   void parse_terms(std::string_view text, std::vector<term>& out);
   std::uint32_t word_id(std::string_view word);
   void mark(std::string_view words, std::uint8_t where, std::vector<std::uint8_t>& present) const;
-  const compiled* first(row_on on, bool weak, const std::vector<std::uint8_t>& present) const;
+  const compiled* first(row_on on, const std::vector<std::uint8_t>& present, std::size_t rows) const;   // among the first `rows`
   static bool fits(const std::vector<term>& terms, const std::vector<std::uint8_t>& present);
 
   std::vector<compiled> rows_;

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdlib>   // free
 #include <cxxabi.h>  // the demangler of libstdc++ and libc++abi
+#include <algorithm>
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/name.hpp>
 
@@ -156,24 +157,33 @@ inline void append_break(std::string& out) {
   if (!out.empty() && !out.ends_with("| ")) out += "| ";
 }
 
-// What can be read of an Itanium name that the demangler cannot read: the identifiers up to the template arguments, and those in them.
+// What can be read of an Itanium name that the demangler cannot read: the identifiers up to the template arguments (for a carrier, those of
+// its first argument too), and the others.
 inline void words_of_mangled(std::string_view s, symbol_words& w) {
-  std::size_t i = s.find('N', 2) == 2 ? 3 : 2;
   std::string* out = &w.function;
-  while (i < s.size()) {
-    if (!text::is_digit(s[i])) {
-      if (s[i] == 'I' && !w.function.empty()) out = &w.arguments;
+  bool carried = false, carrier = false;
+  for (std::size_t i = 2; i < s.size();) {
+    const char c = s[i];
+    if (c == 'I') {
+      if (carrier && !carried) carried = true, append_break(w.function);
+      else if (!w.function.empty()) out = &w.arguments;
       ++i;
-      continue;
+    } else if (c == 'L' && i + 1 < s.size() && is_lower(s[i + 1])) {     // a value: Li128E, Lb1E
+      i = (std::min)(s.find('E', i), s.size() - 1) + 1;
+    } else if (c == 'S' || (c == 'D' && i + 1 < s.size() && s[i + 1] == 'F')) {   // said before: S_, S1f_; DF16b, DF16_
+      i += c == 'D' ? 2 : 1;
+      while (i < s.size() && (text::is_digit(s[i]) || (c == 'S' && is_upper(s[i]) && s[i] != 'N'))) ++i;
+    } else if (text::is_digit(c)) {
+      std::size_t n = 0;
+      while (i < s.size() && text::is_digit(s[i]) && n < name_limit) n = n * 10 + static_cast<std::size_t>(s[i++] - '0');
+      if (n == 0 || n > s.size() - i || !is_identifier(s[i]) || text::is_digit(s[i])) continue;
+      const std::string_view word = s.substr(i, n);
+      if (!word.starts_with("_GLOBAL_")) append_words(*out, word);
+      if (out == &w.function && !carried) carrier = is_carrier(word);
+      i += n;
+    } else {
+      ++i;
     }
-    std::size_t n = 0;
-    while (i < s.size() && text::is_digit(s[i]) && n < name_limit) n = n * 10 + static_cast<std::size_t>(s[i++] - '0');
-    if (n > s.size() - i || i == s.size()) continue;
-    const std::string_view word = s.substr(i, n);
-    const bool name = !word.empty() && (is_identifier(word.front()) && !text::is_digit(word.front()));
-    if (!name) continue;                     // a number, such as the value in Li128E
-    if (!word.starts_with("_GLOBAL_")) append_words(*out, word);
-    i += n;
   }
 }
 
@@ -204,14 +214,24 @@ HOTPATH_FN std::string demangle(std::string_view raw) {
   // Nesting costs the demangler stack: real names are far below this.
   constexpr std::size_t deepest = 4096;
   if (!plain.starts_with("_Z") || plain.size() > deepest || plain.find('\0') != std::string_view::npos) return name;
-  const std::string mangled(plain);
+  // libstdc++ 12 does not know DF16b (std::bfloat16_t): De, another type of one token, stands in for it. If the letters were part of an
+  // identifier, its length is wrong now and the name stays mangled.
+  std::string mangled;
+  bool replaced = false;
+  for (std::size_t i = 0; i < plain.size();) {
+    const bool bf16 = plain.substr(i, 5) == "DF16b";
+    mangled += bf16 ? std::string_view("De") : plain.substr(i, 1);
+    replaced = replaced || bf16;
+    i += bf16 ? 5 : 1;
+  }
   int status = 0;
   char* const text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
   if (text == nullptr) return name;
-  const std::string_view read(text);
-  if (status == 0 && read.size() <= name_limit) name = read;
+  std::string read(text);
   std::free(text);
-  return name;
+  constexpr std::string_view stand_in = "decimal128";
+  for (std::size_t i = 0; replaced && (i = read.find(stand_in, i)) != std::string::npos;) read.replace(i, stand_in.size(), "std::bfloat16_t");
+  return status == 0 && read.size() <= name_limit ? read : name;
 }
 
 HOTPATH_FN std::string canonical_name(std::string_view raw) {
@@ -236,7 +256,7 @@ HOTPATH_FN std::string canonical_name(std::string_view raw) {
 HOTPATH_FN symbol_words words_of(std::string_view raw) {
   symbol_words w;
   const std::string s = detail::collapsed(demangle(raw));
-  if (s.starts_with("_ZN") || s.starts_with("_Z1") || s.starts_with("_Z2") || s.starts_with("_Z3") || s.starts_with("_Z4") || s.starts_with("_Z5")) {
+  if (s.starts_with("_Z") && s.size() > 2 && (text::is_digit(s[2]) || s[2] == 'N')) {
     detail::words_of_mangled(s, w);
     return w;
   }
@@ -252,6 +272,8 @@ HOTPATH_FN symbol_words words_of(std::string_view raw) {
     detail::append_break(w.arguments);
     detail::append_words(w.arguments, a);
   }
+  detail::append_break(w.arguments);
+  detail::append_words(w.arguments, std::string_view(s).substr((std::min)(h.end, s.size())));
   return w;
 }
 

@@ -42,7 +42,7 @@ std::vector<std::string_view> fused_ops(std::string_view raw);
 // The words of a name, lower case, separated and enclosed by single blanks; " | " stands between parts that are no neighbours in the name.
 struct symbol_words {
   std::string function;    // namespaces and function; for a wrapper (cutlass::device_kernel<X>, elementwise_kernel<4, F>) also those of what it wraps
-  std::string arguments;   // template arguments: tiles, types, policies
+  std::string arguments;   // template and call arguments: tiles, types, policies
 };
 symbol_words words_of(std::string_view raw);
 
