@@ -28,6 +28,7 @@ need_file '/usr/lib/llvm-14/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a' libcla
 need_file '/usr/lib/cmake/doctest/doctestConfig.cmake' doctest-dev
 need_file /usr/share/i18n/locales/de_DE locales
 need_file '/usr/include/xxhash.h' libxxhash-dev
+need_file '/usr/include/isa-l/igzip_lib.h' libisal-dev
 install_needed tests/run.sh
 
 export HOTPATH_SKIP_LOG=$builds/skipped.txt CMAKE_GENERATOR=Ninja CTEST_OUTPUT_ON_FAILURE=1

@@ -15,6 +15,7 @@ need_to_build() {  # the tool and the example server
   need_file '/usr/share/cmake/CLI11/CLI11Config.cmake' libcli11-dev
   need_file '/usr/lib/*/cmake/fmt/fmt-config.cmake' libfmt-dev
   need_file '/usr/include/sqlite3.h' libsqlite3-dev
+  need_file '/usr/include/zlib.h' zlib1g-dev
   need_file '/usr/include/httplib.h' libcpp-httplib-dev
 }
 install_needed() {

@@ -130,6 +130,12 @@ class document {
     offset_end_ += size;
     state_ = state;
   }
+  // As above, and the list ended there: `text` stands behind its bracket.
+  void close_events(std::string_view text, bool last) {
+    about.complete = true;
+    state_ = about.array_root ? where::end : where::root_rest;
+    feed(text, last);
+  }
   json::mode mode() const { return options_.strict ? json::mode::strict : json::mode::tolerant_text; }
   const std::optional<error>& failed() const { return failed_; }
   bool found_events() const { return found_events_; }

@@ -10,10 +10,6 @@
 
 namespace hotpath::inline HOTPATH_ABI::trace {
 
-namespace detail {
-constexpr bool is_white(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
-}  // namespace detail
-
 HOTPATH_FN file_kind kind_of(std::string_view t) {
   if (t.empty()) return file_kind::empty;
   if (t.starts_with("\x1f\x8b")) return file_kind::gzip;

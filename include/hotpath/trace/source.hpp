@@ -20,6 +20,10 @@
 
 namespace hotpath::inline HOTPATH_ABI::trace {
 
+namespace detail {
+constexpr bool is_white(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+}  // namespace detail
+
 // What reading a trace may cost, and how it goes on.
 struct read_options {
   bool strict = false;                  // refuse what is not JSON; else keep what can be kept, and count the rest

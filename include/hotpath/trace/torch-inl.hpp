@@ -1,0 +1,874 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/trace/torch-inl.hpp - bodies of torch.hpp.
+#pragma once
+#include <unistd.h>
+#include <cstring>
+#include <hotpath/core/sort.hpp>
+#include <hotpath/core/thread.hpp>
+#include <hotpath/trace/file_name.hpp>
+#include <hotpath/trace/torch.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::trace {
+
+namespace detail {
+
+using model::no_id;
+using model::no_index;
+using model::trace_fault;
+
+// Of a category's text. Names before 2022 were capitalised words.
+HOTPATH_FN event_class class_of(std::string_view c) {
+  using enum event_class;
+  constexpr struct { std::string_view text; event_class what; } known[] = {
+      {"kernel", kernel}, {"cpu_op", op}, {"python_function", frame}, {"gpu_memcpy", copy}, {"gpu_memset", set}, {"user_annotation", annotation},
+      {"gpu_user_annotation", gpu_annotation}, {"cuda_sync", sync}, {"hip_sync", sync}, {"Kernel", kernel}, {"Memcpy", copy}, {"Memset", set},
+      {"Operator", op}, {"Runtime", api}};
+  for (const auto& k : known)
+    if (c == k.text) return k.what;
+  return c.ends_with("_runtime") || c.ends_with("_driver") ? api : other;
+}
+
+inline bool is_inside(std::string_view part, std::string_view whole) {
+  return part.data() >= whole.data() && part.data() <= whole.data() + whole.size();
+}
+
+// An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
+HOTPATH_FN bool id_of(std::string_view text, std::uint64_t& out) {
+  if (text.empty() || text.size() > 40) return false;
+  std::uint64_t v = 0;
+  for (const char c : text) {
+    const auto digit = static_cast<unsigned char>(c - '0');
+    if (digit > 9) {
+      std::int64_t whole = 0;
+      json::reader in(text);
+      if (!in.integer(whole) || !in.finish() || whole < 0) return false;
+      out = static_cast<std::uint64_t>(whole);
+      return true;
+    }
+    if (__builtin_mul_overflow(v, std::uint64_t{10}, &v) || __builtin_add_overflow(v, std::uint64_t{digit}, &v)) return false;
+  }
+  out = v;
+  return true;
+}
+HOTPATH_FN bool read_id(json::reader& in, std::uint64_t& out) {
+  std::string_view text;
+  switch (in.peek()) {
+    case json::kind::number: return in.raw(text) && id_of(text, out);
+    case json::kind::string: return in.string(text) && id_of(text, out);
+    default: return in.skip(), false;
+  }
+}
+HOTPATH_FN void read_index(json::reader& in, std::uint32_t& out) {
+  std::uint64_t v = 0;
+  if (read_id(in, v) && v < no_index) out = static_cast<std::uint32_t>(v);
+}
+HOTPATH_FN bool read_three(json::reader& in, std::uint32_t (&out)[3]) {
+  std::size_t n = 0;
+  if (in.peek() != json::kind::array) return in.skip(), false;
+  in.array([&] {
+    std::uint64_t v = 0;
+    if (read_id(in, v) && n < 3 && v <= UINT32_MAX) out[n] = static_cast<std::uint32_t>(v);
+    ++n;
+  });
+  return n != 0;
+}
+
+// "Memcpy HtoD (Pageable -> Device)", "CopyHostToDevice": CUPTI's numbers for the direction and the two kinds of memory.
+HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::gpu_detail& d) {
+  constexpr std::string_view directions[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
+  constexpr struct { std::string_view text; std::uint8_t what; } words[] = {{"HostToDevice", 1}, {"DeviceToHost", 2}, {"DeviceToDevice", 8}, {"HostToHost", 9}, {"PeerToPeer", 10}};
+  for (const std::string_view text : {name, kind}) {
+    for (std::uint8_t i = 1; i < 11 && d.copy_kind == 0; ++i)
+      if (text.find(directions[i]) != std::string_view::npos) d.copy_kind = i;
+    for (const auto& w : words)
+      if (d.copy_kind == 0 && text.find(w.text) != std::string_view::npos) d.copy_kind = w.what;
+  }
+  const auto open = name.find('(');
+  const auto close = name.rfind(')');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) return;
+  std::string_view target = name.substr(open + 1, close - open - 1), source;
+  if (const auto arrow = target.find(" -> "); arrow != std::string_view::npos) {
+    source = target.substr(0, arrow);
+    target.remove_prefix(arrow + 4);
+  }
+  const auto memory = [](std::string_view w) -> std::uint8_t {
+    constexpr std::string_view kinds[] = {"Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
+    for (std::uint8_t i = 0; i < 7; ++i)
+      if (w == kinds[i]) return static_cast<std::uint8_t>(i + 1);
+    return 0;
+  };
+  d.source_memory = memory(source), d.target_memory = memory(target);
+}
+
+HOTPATH_FN std::uint64_t hash_of(std::uint64_t h, std::uint64_t word) {
+  h = (h ^ word) * 0xd6e8feb86659fd93ull;
+  return h ^ h >> 32;
+}
+inline void rehash(std::vector<std::uint32_t>& places, std::size_t size) {
+  places.assign((std::max)(std::size_t{64}, size), 0);
+}
+
+HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o) : out_(out), options_(o) { clear(true); }
+
+HOTPATH_FN void torch_builder::clear(bool all) {
+  out_.gpu.clear(), out_.api.clear(), out_.ops.clear(), out_.frames.clear(), out_.annotations.clear(), out_.syncs.clear();
+  out_.lost.clear();
+  metadata_.clear(), halves_.clear();
+  events_ = 0;
+  for (std::uint64_t& n : phases_) n = 0;
+  for (category& c : categories_) c.count = 0;
+  // A hostile file has a million names: one such table is enough.
+  if (!all && out_.names.size() < 50'000 && out_.tracks.size() < 5'000 && out_.details.size() < 50'000) return;
+  out_.names = name_table(options_.names);
+  out_.tracks.clear();
+  out_.details.assign(1, {});
+  categories_.clear();
+  category_of("");
+  rehash(track_places_, 64), rehash(detail_places_, 64);
+  for (seen_track& s : seen_) s = {};
+  names_there_.clear(), tracks_there_.clear(), details_there_.clear(), categories_there_.clear();
+}
+
+HOTPATH_FN std::uint16_t torch_builder::category_of(std::string_view text) {
+  for (std::size_t i = 0; i < categories_.size(); ++i)
+    if (categories_[i].text == text) return static_cast<std::uint16_t>(i);
+  constexpr std::size_t most = 256;
+  if (categories_.size() >= most) return category_of(categories_.back().text);
+  if (categories_.size() + 1 == most) text = "(more categories than the limit)";
+  categories_.push_back({std::string(text.substr(0, 256)), class_of(text), 0});
+  return static_cast<std::uint16_t>(categories_.size() - 1);
+}
+
+HOTPATH_FN std::uint32_t torch_builder::track_row(name_id pid, name_id tid) {
+  if (2 * (out_.tracks.size() + 1) > track_places_.size()) {
+    rehash(track_places_, 4 * track_places_.size());
+    for (std::uint32_t i = 0; i < out_.tracks.size(); ++i) {
+      const model::track& t = out_.tracks[i];
+      std::size_t at = hash_of(t.pid, t.tid) & (track_places_.size() - 1);
+      while (track_places_[at] != 0) at = (at + 1) & (track_places_.size() - 1);
+      track_places_[at] = i + 1;
+    }
+  }
+  std::size_t at = hash_of(pid, tid) & (track_places_.size() - 1);
+  for (; track_places_[at] != 0; at = (at + 1) & (track_places_.size() - 1)) {
+    const model::track& t = out_.tracks[track_places_[at] - 1];
+    if (t.pid == pid && t.tid == tid) return track_places_[at] - 1;
+  }
+  out_.tracks.push_back({.pid = pid, .tid = tid});
+  track_places_[at] = static_cast<std::uint32_t>(out_.tracks.size());
+  return track_places_[at] - 1;
+}
+
+// Events of a file alternate among few tracks: one look at a small cache, in front of the two tables.
+HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::string_view tid) {
+  const std::size_t size = pid.size() + tid.size();
+  seen_track* seen = nullptr;
+  if (size != 0 && size <= sizeof seen->text) {
+    const auto last = [](std::string_view s) { return s.empty() ? 0u : static_cast<unsigned char>(s.back()); };
+    seen = &seen_[(last(pid) * 5 + last(tid)) % 16];
+    if (seen->pid_size == pid.size() && seen->tid_size == tid.size() && std::memcmp(seen->text, pid.data(), pid.size()) == 0 &&
+        std::memcmp(seen->text + pid.size(), tid.data(), tid.size()) == 0)
+      return seen->track;
+  }
+  const name_id p = out_.names.intern(pid);
+  const std::uint32_t track = track_row(p, out_.names.intern(tid));
+  if (seen != nullptr) {
+    seen->track = track;
+    seen->pid_size = static_cast<std::uint8_t>(pid.size()), seen->tid_size = static_cast<std::uint8_t>(tid.size());
+    if (!pid.empty()) std::memcpy(seen->text, pid.data(), pid.size());
+    if (!tid.empty()) std::memcpy(seen->text + pid.size(), tid.data(), tid.size());
+  }
+  return track;
+}
+
+HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
+  const auto hash = [](const model::gpu_detail& x) {
+    std::uint64_t h = hash_of(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
+    h = hash_of(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
+    h = hash_of(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
+    h = hash_of(h, std::uint64_t{x.collective} << 32 | x.group);
+    h = hash_of(h, static_cast<std::uint64_t>(x.occupancy * 1000) << 32 | x.dtype);
+    return hash_of(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
+  };
+  if (2 * (out_.details.size() + 1) > detail_places_.size()) {
+    rehash(detail_places_, 4 * detail_places_.size());
+    for (std::uint32_t i = 1; i < out_.details.size(); ++i) {
+      std::size_t at = hash(out_.details[i]) & (detail_places_.size() - 1);
+      while (detail_places_[at] != 0) at = (at + 1) & (detail_places_.size() - 1);
+      detail_places_[at] = i + 1;
+    }
+  }
+  std::size_t at = hash(d) & (detail_places_.size() - 1);
+  for (; detail_places_[at] != 0; at = (at + 1) & (detail_places_.size() - 1))
+    if (out_.details[detail_places_[at] - 1] == d) return detail_places_[at] - 1;
+  out_.details.push_back(d);
+  detail_places_[at] = static_cast<std::uint32_t>(out_.details.size());
+  return detail_places_[at] - 1;
+}
+
+HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
+  event_args& a = args_;
+  model::gpu_detail& d = a.detail;
+  const auto text = [&](name_id& to) {
+    std::string_view s;
+    if (in.peek() == json::kind::string && in.string(s)) to = out_.names.intern(s);
+    return to != 0;
+  };
+  const auto index = [&](std::uint32_t& to) {
+    read_index(in, to);
+    return true;
+  };
+  switch (key.size()) {
+    case 4:
+      if (key == "grid") a.has_detail |= read_three(in, d.grid);
+      else if (key == "name") text(a.text);
+      else if (key == "kind") {
+        std::string_view kind;
+        if (in.peek() == json::kind::string && in.string(kind)) copy_facts({}, kind, d), a.has_detail |= d.copy_kind != 0;
+      }
+      break;
+    case 5:
+      if (key == "block") a.has_detail |= read_three(in, d.block);
+      else if (key == "bytes") a.has_detail |= read_id(in, d.bytes);
+      else if (key == "dtype") a.has_detail |= text(d.dtype);
+      break;
+    case 6:
+      if (key == "stream") read_index(in, a.stream);
+      else if (key == "device") read_index(in, a.device);
+      else if (key == "kernel") text(a.kernel);
+      else if (key == "labels") text(a.text);
+      break;
+    case 8:
+      if (key == "graph id") read_index(in, a.graph);
+      break;
+    case 10:
+      if (key == "Group size") a.has_detail |= index(d.group_size);
+      break;
+    case 11:
+      if (key == "External id" || key == "external id") read_id(in, a.external);
+      else if (key == "correlation") read_id(in, a.correlation);
+      else if (key == "cuda_stream") read_index(in, a.stream);
+      break;
+    case 13:
+      if (key == "shared memory") a.has_detail |= index(d.shared_bytes);
+      else if (key == "graph node id") read_index(in, a.graph_node);
+      else if (key == "In msg nelems") a.has_detail |= read_id(in, d.bytes);
+      break;
+    case 14:
+      if (key == "wait_on_stream") read_index(in, a.waits_for_stream);
+      else if (key == "cuda_sync_kind") text(a.sync_kind);
+      break;
+    case 15:
+      if (key == "Collective name") a.has_detail |= text(d.collective);
+      break;
+    case 18:
+      if (key == "Process Group Name") a.has_detail |= text(d.group);
+      break;
+    case 20:
+      if (key == "registers per thread") a.has_detail |= index(d.registers);
+      break;
+    case 25:
+      if (key == "est. achieved occupancy %") {
+        double percent = 0;
+        if (in.peek() == json::kind::number && in.number(percent) && percent >= 0 && percent <= 1000) d.occupancy = static_cast<float>(percent / 100), a.has_detail = true;
+      }
+      break;
+    case 33:
+      if (key == "wait_on_cuda_event_record_corr_id") read_id(in, a.waits_for);
+      break;
+    default: break;
+  }
+}
+
+HOTPATH_FN bool torch_builder::event(json::reader& in, std::string_view text, std::uint64_t byte) {
+  name_ = pid_ = tid_ = {};
+  phase_ = 0, category_ = 0, odd_ = false, in_time_ = false;
+  ts_state_ = dur_state_ = number::absent;
+  if (args_used_) args_ = {}, args_used_ = false;
+  const std::uint64_t repaired = in.repaired();
+  const auto word = [&](std::string_view& to, std::string& own) {
+    if (!in.string(to)) odd_ = true;
+    else if (!is_inside(to, text)) to = own.assign(to);
+  };
+  const auto number_or_word = [&](std::string_view& to, std::string& own) {
+    switch (in.peek()) {
+      case json::kind::number: in.raw(to); break;
+      case json::kind::string: word(to, own); break;
+      case json::kind::null: break;
+      default: odd_ = true;
+    }
+  };
+  const auto time = [&](nanoseconds& to, number& state) {
+    in_time_ = true;
+    state = read_time(in, to) ? number::good : number::bad;
+    if (in.ok()) in_time_ = false;
+  };
+  in.object([&](std::string_view key) {
+    switch (key.size()) {
+      case 2:
+        if (key == "ph") {
+          std::string_view ph;
+          if (in.string(ph) && !ph.empty()) phase_ = ph[0];
+        } else if (key == "ts") {
+          time(ts_, ts_state_);
+        }
+        break;
+      case 3:
+        if (key == "pid") number_or_word(pid_, own_[0]);
+        else if (key == "tid") number_or_word(tid_, own_[1]);
+        else if (key == "dur") time(dur_, dur_state_);
+        else if (key == "cat") {
+          std::string_view c;
+          if (in.string(c)) category_ = category_of(c);
+          else odd_ = true;
+        }
+        break;
+      case 4:
+        if (key == "name") {
+          word(name_, own_[2]);
+        } else if (key == "args") {
+          // Of what needs none of them nothing is read.
+          const event_class what = categories_[category_].what;
+          if (what == event_class::frame || (what == event_class::other && category_ != 0)) break;
+          args_used_ = true;
+          if (in.peek() == json::kind::object) in.object([&](std::string_view k) { arg(in, k); });
+        }
+        break;
+      default: break;
+    }
+  });
+  if (!in.ok()) return false;
+  emit(byte);
+  if (in.repaired() != repaired) out_.count(trace_fault::repaired_text, byte, {}, in.repaired() - repaired);
+  return true;
+}
+
+HOTPATH_FN void torch_builder::odd_element(std::uint64_t byte) {
+  ++events_;
+  out_.count(trace_fault::malformed_event, byte, "an element of traceEvents is not an object");
+}
+
+HOTPATH_FN void torch_builder::broken_event(std::string_view rest, std::uint64_t byte, std::string note) {
+  const auto c = rest.empty() ? '\0' : rest[0];
+  if (in_time_ && (c == 'N' || c == 'n' || c == 'I' || c == 'i' || c == '-')) out_.count(trace_fault::bad_time, byte);
+  else out_.count(trace_fault::damaged, byte, std::move(note));
+  in_time_ = false;
+}
+
+HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
+  ++events_;
+  ++phases_[static_cast<unsigned char>(phase_)];
+  if (odd_ || phase_ == 0) return out_.count(trace_fault::malformed_event, byte);
+  if (phase_ == 'M') {
+    const int what = name_ == "process_name" ? 0 : name_ == "process_labels" ? 1 : name_ == "thread_name" ? 2 : -1;
+    if (what >= 0 && args_used_) metadata_.push_back({track_of(pid_, tid_), static_cast<std::uint8_t>(what), args_.text});
+    return;
+  }
+  if (phase_ != 'X' && phase_ != 'B' && phase_ != 'E') return;
+  category& c = categories_[category_];
+  c.count += phase_ == 'X';
+  const auto fault = [&]() -> int {
+    if (ts_state_ != number::good) return static_cast<int>(ts_state_ == number::absent ? trace_fault::no_time : trace_fault::bad_time);
+    if (phase_ != 'X') return -1;
+    if (dur_state_ != number::good) return static_cast<int>(dur_state_ == number::absent ? trace_fault::no_duration : trace_fault::bad_time);
+    if (dur_.ns < 0) return static_cast<int>(trace_fault::negative_duration);
+    std::int64_t end = 0;
+    return __builtin_add_overflow(ts_.ns, dur_.ns, &end) ? static_cast<int>(trace_fault::bad_time) : -1;
+  }();
+  if (fault >= 0) return out_.count(static_cast<trace_fault>(fault), byte);
+  if (phase_ == 'X' && c.what == event_class::other) return;
+  event_row e;
+  e.begin = ts_.ns, e.duration = dur_state_ == number::good ? dur_.ns : 0, e.byte = byte, e.track = track_of(pid_, tid_);
+  e.what = c.what, e.category = category_, e.phase = phase_;
+  e.name = out_.names.intern(name_);
+  if (phase_ == 'X') return store(e);
+  e.args = args_;
+  halves_.push_back(e);
+}
+
+// The args of an event with ph X are in args_.
+HOTPATH_FN void torch_builder::store(const event_row& e) {
+  const nanoseconds begin{e.begin}, duration{e.duration};
+  const event_args& a = args_;
+  const auto track_number = [&](name_id model::track::*part) {
+    std::uint64_t v = 0;
+    return id_of(out_.names[out_.tracks[e.track].*part], v) && v < no_index ? static_cast<std::uint32_t>(v) : no_index;
+  };
+  switch (e.what) {
+    case event_class::kernel: case event_class::copy: case event_class::set: {
+      model::gpu_event g{.begin = begin, .duration = duration, .correlation = a.correlation, .external = a.external, .name = e.name, .stream = a.stream};
+      g.graph = a.graph, g.graph_node = a.graph_node, g.track = e.track;
+      if (g.stream == no_index) g.stream = track_number(&model::track::tid);
+      const std::uint32_t device = a.device != no_index ? a.device : track_number(&model::track::pid);
+      g.device = static_cast<std::uint16_t>(device <= UINT16_MAX ? device : 0);
+      g.kind = e.what == event_class::kernel ? model::gpu_kind::kernel : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
+      if (g.kind != model::gpu_kind::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
+      else args_.detail.copy_kind = 0;
+      if (a.has_detail) g.detail = detail_of(a.detail);
+      return out_.gpu.push_back(g);
+    }
+    case event_class::api: {
+      model::api_call c{.begin = begin, .duration = duration, .correlation = a.correlation, .external = a.external, .name = e.name, .track = e.track};
+      c.kernel = a.kernel;
+      args_.detail.copy_kind = 0;
+      if (a.has_detail) c.detail = detail_of(a.detail);
+      return out_.api.push_back(c);
+    }
+    case event_class::op: return out_.ops.push_back({.begin = begin, .duration = duration, .external = a.external, .name = e.name, .track = e.track});
+    case event_class::frame: return out_.frames.push_back({.begin = begin, .duration = duration, .name = e.name, .track = e.track});
+    case event_class::annotation: case event_class::gpu_annotation: {
+      model::annotation n{.begin = begin, .duration = duration, .external = a.external, .name = e.name, .track = e.track};
+      if (e.what == event_class::gpu_annotation) {
+        n.kind = model::annotation_kind::gpu_user;
+        n.stream = a.stream != no_index ? a.stream : track_number(&model::track::tid);
+      }
+      return out_.annotations.push_back(n);
+    }
+    case event_class::sync: {
+      model::sync_event s{.begin = begin, .duration = duration, .correlation = a.correlation, .waits_for = a.waits_for, .name = a.sync_kind != 0 ? a.sync_kind : e.name};
+      s.stream = a.stream, s.waits_for_stream = a.waits_for_stream, s.track = e.track;
+      s.device = static_cast<std::uint16_t>(a.device <= UINT16_MAX ? a.device : 0);
+      return out_.syncs.push_back(s);
+    }
+    case event_class::other: return;
+  }
+}
+
+HOTPATH_FN void torch_builder::merge(torch_builder& from) {
+  model::timeline& o = from.out_;
+  // Ids of the other are given in the order of the file, so that those who are new get the numbers that one reader alone would give.
+  std::vector<name_id>& names = from.names_there_;
+  for (std::size_t i = names.size(); i < o.names.size(); ++i) names.push_back(out_.names.intern(o.names[static_cast<name_id>(i)]));
+  std::vector<std::uint32_t>& tracks = from.tracks_there_;
+  for (std::size_t i = tracks.size(); i < o.tracks.size(); ++i) tracks.push_back(track_row(names[o.tracks[i].pid], names[o.tracks[i].tid]));
+  std::vector<std::uint32_t>& details = from.details_there_;
+  for (std::size_t i = details.size(); i < o.details.size(); ++i) {
+    model::gpu_detail d = o.details[i];
+    d.collective = names[d.collective], d.group = names[d.group], d.dtype = names[d.dtype];
+    details.push_back(i == 0 ? 0 : detail_of(d));
+  }
+  for (std::size_t i = from.categories_there_.size(); i < from.categories_.size(); ++i) from.categories_there_.push_back(category_of(from.categories_[i].text));
+  const auto append = [&](auto& rows, auto& more, auto change) {
+    for (auto& row : more) row.name = names[row.name], row.track = tracks[row.track], change(row);
+    if (rows.size() + more.size() > 2 * rows.size()) rows.reserve(rows.size() + 2 * more.size());
+    for (const auto& row : more) rows.push_back(row);
+  };
+  append(out_.gpu, o.gpu, [&](model::gpu_event& g) { g.detail = details[g.detail]; });
+  append(out_.api, o.api, [&](model::api_call& c) { c.detail = details[c.detail], c.kernel = names[c.kernel]; });
+  append(out_.ops, o.ops, [](model::cpu_op&) {});
+  append(out_.frames, o.frames, [](model::frame&) {});
+  append(out_.annotations, o.annotations, [](model::annotation&) {});
+  append(out_.syncs, o.syncs, [](model::sync_event&) {});
+  for (event_row e : from.halves_) {
+    e.name = names[e.name], e.track = tracks[e.track], e.category = from.categories_there_[e.category];
+    e.args.kernel = names[e.args.kernel], e.args.sync_kind = names[e.args.sync_kind];
+    model::gpu_detail& d = e.args.detail;
+    d.collective = names[d.collective], d.group = names[d.group], d.dtype = names[d.dtype];
+    halves_.push_back(e);
+  }
+  for (const metadata& m : from.metadata_) metadata_.push_back({tracks[m.track], m.what, names[m.text]});
+  for (std::size_t i = 0; i < from.categories_.size(); ++i) categories_[from.categories_there_[i]].count += from.categories_[i].count;
+  for (std::size_t i = 0; i < 256; ++i) phases_[i] += from.phases_[i];
+  events_ += from.events_;
+  for (model::trace_loss& l : o.lost) out_.count(l.fault, l.first_byte, std::move(l.note), l.count);
+  from.clear(false);
+}
+
+// ---- the root ------------------------------------------------------------------------------------------------------------------------
+
+HOTPATH_FN void torch_builder::device_properties(std::string_view value) {
+  json::reader in(value, json::mode::tolerant_text);
+  const auto whole = [&](auto& to) {
+    std::uint64_t v = 0;
+    if (read_id(in, v)) to = static_cast<std::remove_reference_t<decltype(to)>>(v);
+  };
+  in.array([&] {
+    if (in.peek() != json::kind::object || out_.devices.size() >= 4096) return;
+    model::device d;
+    d.ordinal = static_cast<std::uint16_t>(out_.devices.size());
+    in.object([&](std::string_view key) {
+      std::string_view text;
+      if (key == "id") whole(d.ordinal);
+      else if (key == "name" && in.string(text)) d.name.assign(text.substr(0, 256));
+      else if (key == "totalGlobalMem") whole(d.memory_bytes);
+      else if (key == "computeMajor") whole(d.compute_major);
+      else if (key == "computeMinor") whole(d.compute_minor);
+      else if (key == "numSms") whole(d.multiprocessors);
+    });
+    out_.devices.push_back(std::move(d));
+  });
+}
+
+HOTPATH_FN void torch_builder::distributed(std::string_view value) {
+  json::reader in(value, json::mode::tolerant_text);
+  if (in.peek() != json::kind::object) return;
+  in.object([&](std::string_view key) {
+    std::string_view text;
+    std::uint64_t v = 0;
+    if (key == "backend" && in.string(text)) out_.about.backend.assign(text.substr(0, 64));
+    else if (key == "rank" && read_id(in, v) && v < (1u << 30)) out_.about.rank = static_cast<int>(v);
+    else if (key == "world_size" && read_id(in, v) && v < (1u << 30)) out_.about.world_size = static_cast<int>(v);
+    else if (key == "nccl_version" && in.string(text)) out_.about.more.emplace_back("nccl_version", text.substr(0, 64));
+  });
+}
+
+HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view value) {
+  // What is not in this list is not kept: hosts, users, jobs and paths are among the rest.
+  constexpr std::string_view kept[] = {"schemaVersion", "cupti_version", "cuda_runtime_version", "cuda_driver_version", "roctracer_version", "hip_runtime_version",
+                                       "hip_driver_version", "displayTimeUnit", "profile_memory", "with_flops", "with_modules", "vllm_version"};
+  const bool on = value == "1" || value == "true";
+  if (key == "deviceProperties") return device_properties(value);
+  if (key == "distributedInfo") return distributed(value);
+  if (key == "with_stack") out_.about.with_stack = on;
+  if (key == "record_shapes") out_.about.record_shapes = on;
+  if (key == "vllm_version") root_words_.emplace_back("vllm");
+  if (key == "baseTimeNanoseconds") {
+    json::reader in(value, json::mode::tolerant_text);
+    base_given_ = in.integer(base_ns_);
+  }
+  for (const std::string_view k : kept)
+    if (k == key && value.size() <= 64 && !value.empty() && value[0] != '{' && value[0] != '[') {
+      if (value[0] == '"') value = value.substr(1, value.size() - 2);
+      out_.about.more.emplace_back(key, value);
+    }
+}
+
+// ---- behind the last event ------------------------------------------------------------------------------------------------------------
+
+// B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
+HOTPATH_FN void torch_builder::match_halves() {
+  if (halves_.empty()) return;
+  sort_in_place(halves_.data(), halves_.data() + halves_.size(), [](const event_row& a, const event_row& b) {
+    if (a.track != b.track) return a.track < b.track;
+    if (a.begin != b.begin) return a.begin < b.begin;
+    return a.byte < b.byte;
+  });
+  std::vector<std::size_t> open;
+  const auto close = [&](std::int64_t at, bool matched) {
+    event_row e = halves_[open.back()];
+    open.pop_back();
+    if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
+    e.duration = at - e.begin;
+    ++categories_[e.category].count;
+    args_ = e.args, args_used_ = true;
+    store(e);
+  };
+  for (std::size_t i = 0; i < halves_.size(); ++i) {
+    const event_row& e = halves_[i];
+    if (e.phase == 'B') {
+      open.push_back(i);
+    } else {
+      std::size_t depth = open.size();
+      while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
+      if (depth == 0) {
+        out_.count(trace_fault::unmatched_end, e.byte);
+      } else {
+        while (open.size() > depth) close(e.begin, false);
+        close(e.begin, true);
+      }
+    }
+    if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
+      while (!open.empty()) close(e.begin, false);
+  }
+  halves_.clear();
+}
+
+// SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
+HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
+  const auto prefix = [&](const model::track& t) {
+    const std::string_view pid = out_.names[t.pid];
+    const auto close = pid.find("] ");
+    if (pid.size() < 5 || pid[0] != '[' || close == std::string_view::npos || close > 64 || pid[2] != 'P') return std::string_view();
+    return pid.substr(1, close - 1);
+  };
+  std::vector<name_id> prefixes;
+  for (model::track& t : out_.tracks) {
+    const std::string_view p = prefix(t);
+    if (p.empty()) continue;
+    const name_id id = out_.names.intern(p);
+    std::size_t i = 0;
+    while (i < prefixes.size() && prefixes[i] != id) ++i;
+    if (i == prefixes.size() && i < UINT16_MAX) prefixes.push_back(id);
+    t.process = static_cast<std::uint16_t>(i < prefixes.size() ? i : 0);
+  }
+  out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
+  for (std::size_t i = 0; i < out_.processes.size(); ++i) {
+    model::process& p = out_.processes[i];
+    p.source.assign(base_name(path));
+    if (base_given_) p.unix_offset = nanoseconds{base_ns_};
+    if (i < prefixes.size()) {
+      const std::string_view label = out_.names[prefixes[i]];
+      p.label = prefixes[i];
+      std::uint64_t rank = 0;
+      if (id_of(label.substr(2), rank)) p.rank = static_cast<int>(rank);  // one number only: TP03
+    }
+  }
+  if (prefixes.empty()) {
+    model::process& p = out_.processes[0];
+    p.rank = out_.about.rank;
+    if (!p.rank) p.rank = rank_of_name(path), p.rank_from_name = p.rank.has_value();
+  }
+  // The host process is the one that most calls, operators or frames are of.
+  std::vector<std::uint64_t> host(out_.tracks.size());
+  for (const auto& r : out_.api) ++host[r.track];
+  for (const auto& r : out_.ops) ++host[r.track];
+  for (const auto& r : out_.frames) ++host[r.track];
+  std::vector<std::uint64_t> most(out_.processes.size());
+  for (std::size_t i = 0; i < out_.tracks.size(); ++i)
+    if (const auto p = out_.tracks[i].process; host[i] > most[p]) most[p] = host[i], out_.processes[p].pid = out_.tracks[i].pid;
+  for (const metadata& m : metadata_) {
+    model::track& t = out_.tracks[m.track];
+    model::process& p = out_.processes[t.process];
+    if (m.what == 2) t.name = m.text;
+    else if (m.what == 0 && t.pid == p.pid && p.pid != 0) p.name = m.text;
+    else if (m.what == 1 && t.pid == p.pid && p.pid != 0 && prefixes.empty()) p.label = m.text;
+  }
+  if (!prefixes.empty()) {
+    for (auto& g : out_.gpu) g.process = out_.tracks[g.track].process;
+    for (auto& s : out_.syncs) s.process = out_.tracks[s.track].process;
+  }
+  // Without a base, times near today's are times since 1970.
+  nanoseconds first{};
+  if (!out_.api.empty()) first = out_.api[0].begin;
+  else if (!out_.gpu.empty()) first = out_.gpu[0].begin;
+  else if (!out_.ops.empty()) first = out_.ops[0].begin;
+  constexpr std::int64_t since_2001 = 1'000'000'000'000'000'000;
+  if (!base_given_ && first.ns > since_2001)
+    for (model::process& p : out_.processes) p.clock = model::clock_kind::unix_time, p.unix_offset = nanoseconds{0};
+}
+
+HOTPATH_FN void torch_builder::find_duplicates() {
+  std::vector<std::uint64_t> ids;
+  ids.reserve(out_.api.size());
+  std::uint64_t twice = 0;
+  for (std::size_t p = 0; p < out_.processes.size(); ++p) {
+    ids.clear();
+    for (const model::api_call& c : out_.api)
+      if (c.correlation != no_id && c.correlation != 0 && out_.tracks[c.track].process == p) ids.push_back(c.correlation);
+    if (ids.empty()) continue;
+    sort_in_place(ids.data(), ids.data() + ids.size(), [](std::uint64_t a, std::uint64_t b) { return a < b; });
+    for (std::size_t i = 1; i < ids.size(); ++i) twice += ids[i] == ids[i - 1];
+  }
+  out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
+}
+
+HOTPATH_FN void torch_builder::find_engine() {
+  constexpr struct { std::string_view word, engine; } signs[] = {
+      {"sglang/", "sglang"}, {"vllm/", "vllm"}, {"tensorrt_llm/", "trtllm"}, {"tokenspeed/", "tokenspeed"}};
+  std::uint64_t found[4] = {};
+  const auto names = static_cast<name_id>((std::min)(out_.names.size(), std::size_t{100'000}));
+  for (name_id i = 0; i < names; ++i)
+    for (std::size_t s = 0; s < 4; ++s) found[s] += out_.names[i].find(signs[s].word) != std::string_view::npos;
+  std::size_t best = 0;
+  for (std::size_t s = 1; s < 4; ++s)
+    if (found[s] > found[best]) best = s;
+  if (found[best] != 0) out_.about.engine_hint = signs[best].engine;
+  else if (!root_words_.empty()) out_.about.engine_hint = root_words_.front();
+}
+
+HOTPATH_FN void torch_builder::finish(std::string_view path) {
+  match_halves();
+  find_processes(path);
+  find_duplicates();
+  find_engine();
+  model::trace_about& a = out_.about;
+  a.file.assign(path);
+  a.events = events_;
+  for (unsigned c = 0; c < 256; ++c)
+    if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
+  for (const category& c : categories_)
+    if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
+  // Names beyond the limits, counted by event: the number does not depend on who read what.
+  if (out_.names.cut() != 0 || out_.names.find(name_table::beyond_limit) != 0 || out_.names.size() != 0) {
+    const name_id beyond = out_.names.find(name_table::beyond_limit);
+    std::uint64_t shared = 0, cut = 0;
+    std::vector<bool> is_long(out_.names.size());
+    bool any = beyond != 0;
+    for (name_id i = 0; i < out_.names.size(); ++i)
+      if (out_.names[i].size() >= options_.names.bytes) is_long[i] = true, any = true;
+    const auto look = [&](const auto& rows) {
+      if (!any) return;
+      for (const auto& r : rows) shared += beyond != 0 && r.name == beyond, cut += is_long[r.name];
+    };
+    look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
+    out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
+    out_.count(trace_fault::long_name, std::nullopt, "names were cut", cut);
+  }
+  out_.sort();
+}
+
+// ---- threads --------------------------------------------------------------------------------------------------------------------------
+
+// Every thread does whatever is due: the next chunk in order is appended, the source is read, a chunk is parsed ahead of its turn.
+class torch_reader {
+ public:
+  torch_reader(byte_source source, std::string_view path, const read_options& o)
+      : source_(source), path_(path), options_(o), chunks_(source, o), builder_(timeline_, o), document_(builder_, o) {
+    threads_ = o.threads;
+    if (threads_ == 0) threads_ = ::sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
+    if (threads_ > 8) threads_ = 8;
+  }
+  torch_reader(const torch_reader&) = delete;
+  torch_reader& operator=(const torch_reader&) = delete;
+  ~torch_reader() {
+    for (slot* s : slots_) delete s;
+  }
+
+  result<model::timeline> run() {
+    if (threads_ == 1) {
+      for (text_chunk c; chunks_.fill(c) && !document_.failed();) {
+        tell();
+        document_.feed(c.text(), c.last);
+      }
+    } else {
+      for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
+      std::vector<threading::thread> helpers(threads_ - 1);
+      for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
+      work();
+      for (threading::thread& t : helpers) t.join();
+    }
+    if (document_.failed()) {
+      error e = *document_.failed();
+      if (e.source.empty()) e.source.assign(path_);
+      return e;
+    }
+    if (!document_.found_events()) {
+      error e = no_events(document_.about);
+      e.source.assign(path_);
+      return e;
+    }
+    if (chunks_.over_limit()) {
+      std::string note = "the text is longer than ";
+      timeline_.count(trace_fault::truncated, options_.text, std::move(note.append(std::to_string(options_.text)).append(" bytes, the rest was left out")));
+    }
+    timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
+    timeline_.about.text_bytes = document_.about.text_bytes;
+    builder_.finish(path_);
+    return std::move(timeline_);
+  }
+
+ private:
+  enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
+  struct slot {
+    explicit slot(const read_options& o) : builder(part, o), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
+    text_chunk text;
+    model::timeline part;
+    torch_builder builder;
+    json::reader in;
+    where at = where::events_value;
+    stopped end{stop::text_end, 0, 0};
+    std::uint64_t number = 0;
+    state is = state::free;
+  };
+
+  void tell() {
+    if (options_.progress != nullptr && source_.done != nullptr) options_.progress(options_.context, source_.done(source_.self), source_.total);
+  }
+
+  void work() {
+    threading::lock held(mutex_);
+    while (!over_) {
+      if (slot* s = due()) {
+        s->is = state::merging;
+        held.let_go();
+        const bool go_on = append(*s);
+        held.take();
+        s->is = state::free;
+        ++next_;
+        if (!go_on || s->text.last) over_ = true;
+        changed_.notify_all();
+      } else if (slot* empty = !reading_ && !read_all_ ? find(state::free) : nullptr) {
+        empty->is = state::filling;
+        reading_ = true;
+        held.let_go();
+        const bool got = chunks_.fill(empty->text);
+        tell();
+        held.take();
+        reading_ = false;
+        read_all_ = !got || empty->text.last;
+        empty->number = filled_++;
+        empty->is = empty->text.at_event ? state::filled : state::parsed;  // the prolog cannot be parsed ahead
+        if (!empty->text.at_event) empty->end = {stop::text_end, 0, 0};
+        changed_.notify_all();
+      } else if (slot* s2 = find(state::filled)) {
+        s2->is = state::parsing;
+        held.let_go();
+        s2->at = where::events_value;
+        s2->end = scan_events(s2->in, s2->text.text(), 0, s2->text.offset, s2->at, s2->builder);
+        held.take();
+        s2->is = state::parsed;
+        changed_.notify_all();
+      } else {
+        changed_.wait(held, [&] { return over_ || due() != nullptr || find(state::filled) != nullptr || (!reading_ && !read_all_ && find(state::free) != nullptr); });
+      }
+    }
+  }
+
+  slot* due() {
+    for (slot* s : slots_)
+      if (s->number == next_ && s->is == state::parsed) return s;
+    return nullptr;
+  }
+  slot* find(state wanted) {
+    slot* first = nullptr;
+    for (slot* s : slots_)
+      if (s->is == wanted && (first == nullptr || s->number < first->number)) first = s;
+    return first;
+  }
+
+  // In order. What was parsed ahead counts only if the document stood at an event there.
+  bool append(slot& s) {
+    const std::string_view text = s.text.text();
+    if (s.text.at_event && document_.at_event()) {
+      builder_.merge(s.builder);
+      document_.skip_events(s.end.at, s.at);
+      if (s.end.at != text.size() || s.end.why != stop::text_end || s.text.last) {
+        if (s.end.why == stop::array_end) document_.close_events(text.substr(s.end.at), s.text.last);
+        else document_.feed(text.substr(s.end.at), s.text.last);
+      }
+    } else {
+      s.builder.clear(true);
+      document_.feed(text, s.text.last);
+    }
+    return !document_.failed();
+  }
+
+  byte_source source_;
+  std::string_view path_;
+  read_options options_;
+  chunker chunks_;
+  model::timeline timeline_;
+  torch_builder builder_;
+  document<torch_builder> document_;
+  unsigned threads_ = 1;
+  std::vector<slot*> slots_;
+  threading::mutex mutex_;
+  threading::condition changed_;
+  std::uint64_t next_ = 0, filled_ = 0;
+  bool reading_ = false, read_all_ = false, over_ = false;
+};
+
+}  // namespace detail
+
+HOTPATH_FN result<model::timeline> read_source(byte_source source, std::string_view path, const read_options& options) {
+  return detail::torch_reader(source, path, options).run();
+}
+
+HOTPATH_FN result<model::timeline> read_text(std::string_view text, const read_options& options) {
+  struct state { std::string_view left; std::uint64_t done; } s{text, 0};
+  byte_source source;
+  source.self = &s;
+  source.read = [](void* self, char* to, std::size_t room) {
+    state& at = *static_cast<state*>(self);
+    const std::size_t n = (std::min)(room, at.left.size());
+    if (n != 0) std::memcpy(to, at.left.data(), n);
+    at.left.remove_prefix(n);
+    at.done += n;
+    return n;
+  };
+  source.done = [](void* self) { return static_cast<state*>(self)->done; };
+  source.total = text.size();
+  return read_source(source, {}, options);
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace
