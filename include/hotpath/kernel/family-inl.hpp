@@ -3,12 +3,12 @@
 #pragma once
 #include <hotpath/core/json.hpp>
 #include <hotpath/core/text.hpp>
+#include <hotpath/kernel/detail/words.hpp>
 #include <hotpath/kernel/family.hpp>
 #include <hotpath/kernel/name.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel::detail {
 
-using f = family;
 inline constexpr family_row builtin_rows[] = {
 #include <hotpath/kernel/data/families.inc>
 };

@@ -5,15 +5,12 @@
 #include <cxxabi.h>  // the demangler of libstdc++ and libc++abi
 #include <algorithm>
 #include <hotpath/core/text.hpp>
+#include <hotpath/kernel/detail/words.hpp>
 #include <hotpath/kernel/name.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel::detail {
 
-constexpr bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
-constexpr bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-constexpr bool is_alnum(char c) { return is_lower(c) || is_upper(c) || text::is_digit(c); }
 constexpr bool is_hex(char c) { return text::is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
-constexpr bool is_identifier(char c) { return is_alnum(c) || c == '_'; }
 
 // Behind the bracket that closes the one at `i`, or the end. A '<' counts where a name or an operator's type stands before it; a closing round
 // bracket closes what was left open inside, so that `(8)>(0)` and `a<b` within one do no harm.
@@ -135,26 +132,6 @@ void each_carried(const head& h, int depth, F&& f) {
     f(inner);
     if (is_carrier(inner.last())) each_carried(inner, depth - 1, f);
   });
-}
-
-inline void append_words(std::string& out, std::string_view s) {
-  const auto blank = [&] { if (out.empty() || out.back() != ' ') out += ' '; };
-  for (std::size_t i = 0; i < s.size(); ++i) {
-    const char c = s[i], before = i > 0 ? s[i - 1] : '\0', next = i + 1 < s.size() ? s[i + 1] : '\0';
-    if (!is_alnum(c)) {
-      blank();
-      continue;
-    }
-    const bool letter = !text::is_digit(c);
-    if ((letter && text::is_digit(before)) || (is_upper(c) && (is_lower(before) || (is_upper(before) && is_lower(next))))) blank();
-    if (out.empty()) out += ' ';
-    out += text::to_lower(c);
-  }
-  if (!out.empty()) blank();
-}
-
-inline void append_break(std::string& out) {
-  if (!out.empty() && !out.ends_with("| ")) out += "| ";
 }
 
 // What can be read of an Itanium name that the demangler cannot read: the identifiers up to the template arguments (for a carrier, those of
@@ -397,6 +374,7 @@ inline void append_facts(const head& h, int depth, std::string& out, std::size_t
     if (fact.empty() && is_carrier(inner.last())) return append_facts(inner, depth - 1, out, max);
     if (fact.empty()) {
       fact = inner.last();
+      if (fact == "operator") fact = head_of(std::string_view(inner.path).substr(0, inner.path.size() - (std::min)(inner.path.size(), std::size_t{10}))).last();
       for (const std::string_view noise : {"array", "Array", "tuple", "TrivialOffsetCalculator", "LoadWithoutCast", "StoreWithoutCast", "LoadWithCast", "StoreWithCast",
                                            "OffsetCalculator", "TensorListMetadata", "type", "C"})
         if (fact == noise) return;
@@ -410,9 +388,9 @@ inline std::string short_tensile(std::string_view s) {
   std::string out;
   std::string_view rest = s;
   for (int fields = 0; fields < 5 && !rest.empty(); ++fields) {
-    const std::string_view f = text::take(rest, '_');
-    if (f.starts_with("MT") || f == "Bias" || f == "HA" || f == "HAS" || f == "UserArgs" || f == "AS" || f == "SAV") break;
-    out.append(out.empty() ? "" : "_").append(f);
+    const std::string_view field = text::take(rest, '_');
+    if (field.starts_with("MT") || field == "Bias" || field == "HA" || field == "HAS" || field == "UserArgs" || field == "AS" || field == "SAV") break;
+    out.append(out.empty() ? "" : "_").append(field);
   }
   const std::size_t tile = s.find("_MT");
   if (tile != std::string_view::npos) out.append(" ").append(s.substr(tile + 1, s.find('_', tile + 1) - tile - 1));
@@ -453,8 +431,17 @@ HOTPATH_FN std::string short_name(std::string_view raw, std::size_t max) {
     const std::size_t from = words.find_first_not_of('_'), to = words.find_last_not_of('_');
     if (from != std::string::npos) return detail::fitted(std::string_view(words).substr(from, to - from + 1), max);
   }
-  const detail::head h = detail::head_of(plain);
-  if (h.arguments.empty() && h.path.find("::") == std::string::npos) return detail::fitted(plain, max);
+  detail::head h = detail::head_of(plain);
+  for (int depth = 0; depth < 4; ++depth) {                              // cutlass::device_kernel<enable_sm90<X>> is X
+    const std::string_view last = h.last();
+    if (last != "Kernel" && last != "Kernel2" && last != "device_kernel" && last != "kentry" && !last.starts_with("enable_")) break;
+    std::string_view inside;
+    if (!h.arguments.empty())
+      detail::each_argument(h.arguments.back(), [&](std::string_view a) { if (inside.empty() && !detail::is_plain_type(a)) inside = a; });
+    if (inside.empty()) break;
+    h = detail::head_of(inside);
+  }
+  if (h.arguments.empty() && h.path.find("::") == std::string::npos && !h.path.empty() && h.end == plain.size()) return detail::fitted(plain, max);
   std::string out(h.last());
   // A name that says little keeps the one before it: gemvx::kernel, fp8_ptp128c::GemmKernel.
   for (const std::string_view vague : {"kernel", "Kernel", "Kernel2", "GemmKernel", "run", "apply", "type", "operator", "device_kernel", "kentry", "dispatch", "combine"}) {
