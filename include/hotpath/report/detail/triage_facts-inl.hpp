@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/report/detail/triage_facts-inl.hpp - bodies of report/detail/triage_facts.hpp
+#pragma once
+#include <hotpath/kernel/family.hpp>
+#include <hotpath/report/detail/triage_facts.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::report::detail {
+
+namespace triage_words {
+
+inline double ratio(nanoseconds part, nanoseconds whole) { return whole.ns > 0 ? static_cast<double>(part.ns) / static_cast<double>(whole.ns) : 0; }
+
+inline std::string list(const std::vector<std::string>& parts, std::string_view between, std::size_t most = SIZE_MAX) {
+  std::string out;
+  for (std::size_t i = 0; i < parts.size() && i < most; ++i) out.append(out.empty() ? "" : between).append(parts[i]);
+  if (parts.size() > most) out.append(between).append(words::count(parts.size() - most)).append(" more");
+  return out;
+}
+
+}  // namespace triage_words
+
+using triage_words::ratio;
+
+HOTPATH_FN std::string triage_facts::time(nanoseconds t) const {
+  const double us = t.us();
+  if (t.ns == 0) return "0";
+  if (__builtin_fabs(us) < 999.95) return words::number(us) + (ascii_ ? " us" : " \u00B5s");
+  return words::milliseconds(t.ms());
+}
+
+HOTPATH_FN std::string triage_facts::path_of(const kernel::place& p) {
+  if (p.location.empty()) return "";
+  return p.location + (p.share > 0 && p.share < 99.95 ? " (" + words::fixed(p.share, 0) + "%)" : "");
+}
+
+HOTPATH_FN std::vector<std::pair<std::string, double>> triage_facts::families(const kernel::kernel_table& t, std::size_t most) const {
+  std::vector<std::pair<std::string, double>> out;
+  nanoseconds rest{};
+  for (const auto& [f, spent] : t.by_family) {
+    if (out.size() < most) out.emplace_back(kernel::family_name(f), 100 * ratio(spent, t.total));
+    else rest += spent;
+  }
+  if (rest.ns > 0) out.emplace_back("the rest", 100 * ratio(rest, t.total));
+  return out;
+}
+
+// ---- the head of the report
+
+HOTPATH_FN std::string triage_facts::headline() const {
+  if (r_.check.verdict == kernel::health::unusable) return "no GPU work in " + (r_.inputs.size() == 1 ? std::string("this trace") : words::count(r_.inputs.size(), "trace"));
+  nanoseconds total{}, busy{}, wall{};
+  std::vector<std::pair<kernel::family, nanoseconds>> sums;
+  for (const kernel::kernel_table& t : r_.kernels) {
+    total += t.total, busy += t.busy, wall += t.wall;
+    for (const auto& [f, spent] : t.by_family) {
+      std::size_t i = 0;
+      while (i < sums.size() && sums[i].first != f) ++i;
+      if (i == sums.size()) sums.emplace_back(f, nanoseconds{});
+      sums[i].second += spent;
+    }
+  }
+  std::string out = page::glued(time(total)) + " of GPU work";
+  if (!r_.steps.empty()) out += " in " + page::glued(words::count(r_.steps.size(), "step"));
+  if (wall.ns > 0) out += ", " + page::glued(words::percent(ratio(busy, wall))) + " busy";
+  for (int k = 0; k < 3; ++k) {  // the three largest families
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < sums.size(); ++i)
+      if (sums[i].second > sums[best].second) best = i;
+    if (sums.empty() || sums[best].second.ns <= 0) break;
+    out += (k == 0 ? ": " : ", ") + page::glued(std::string(kernel::family_name(sums[best].first)) + " " + words::percent(ratio(sums[best].second, total)));
+    sums[best].second = {};
+  }
+  return out;
+}
+
+HOTPATH_FN std::string triage_facts::books() const {
+  const kernel::integrity& c = r_.check;
+  return "rows " + time(c.in_rows) + " + below the cut " + time(c.hidden) + " + left out " + time(c.left_out) + " = " + time(c.total) + " of GPU time";
+}
+
+HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::about() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  const std::string dot = mark(" \u00B7 ", " | ");
+  const auto add = [&](std::string label, std::string text) {
+    if (!text.empty()) out.emplace_back(std::move(label), std::move(text));
+  };
+  const bool two = !r_.mapping_inputs.empty();
+  add(two ? "formal trace" : r_.inputs.size() == 1 ? "trace" : "traces", triage_words::list(r_.inputs, ", ", 4));
+  add("mapping trace", triage_words::list(r_.mapping_inputs, ", ", 4));
+  add("capture", triage_words::list(r_.capture_inputs, ", ", 4));
+  add("framework", r_.framework + (r_.framework_reason.empty() ? "" : " (" + r_.framework_reason + ")") +
+                       (r_.mapping_framework.empty() || r_.mapping_framework == r_.framework ? "" : "; of the mapping trace: " + r_.mapping_framework));
+  add("model", r_.model);
+  std::string where = triage_words::list(r_.devices, ", ", 3);
+  if (r_.rank) where += (where.empty() ? "" : dot) + "rank " + std::to_string(*r_.rank) + (r_.world_size ? " of " + std::to_string(*r_.world_size) : "");
+  else if (r_.world_size) where += (where.empty() ? "" : dot) + "world size " + std::to_string(*r_.world_size);
+  add("device", where);
+  if (r_.check.verdict != kernel::health::unusable) {
+    nanoseconds all{};
+    for (const auto& p : r_.covered.by) all += p.time;
+    std::string mapped;
+    for (const std::size_t i : {1u, 2u, 3u, 4u})
+      if (r_.covered.by[i].events != 0) mapped += (mapped.empty() ? "" : ", ") + words::percent(ratio(r_.covered.by[i].time, all)) + " by " + std::string(kernel::mapped_by_names[i]);
+    const nanoseconds unmapped = r_.covered.by[0].time;
+    std::string text = words::percent(1 - ratio(unmapped, all)) + " of GPU time to an operator" + (mapped.empty() ? "" : " (" + mapped + ")");
+    if (all.ns > 0) add("mapped", text + ", " + words::percent(ratio(r_.covered.with_location.time, all)) + " to a source line");
+    add("books", books());
+  }
+  return out;
+}
+
+HOTPATH_FN sheet triage_facts::stages() const {
+  using enum cell_kind;
+  sheet s{{{"stage"}, {"steps", number}, {"launches", number}, {"GPU time", number}, {"per step", number}, {"busy", number}, {"idle", number}, {"most of it"}}, {}, {}, {}};
+  for (const kernel::kernel_table& t : r_.kernels) {
+    const kernel::device_time* d = nullptr;
+    for (const kernel::overlap_table& o : r_.overlaps)
+      if (o.at == t.at) d = &o.time;
+    const bool known = t.wall.ns > 0 && (d == nullptr || !d->unknown);
+    std::string most;
+    for (const auto& [name, p] : families(t, 3))
+      if (name != "the rest") most += (most.empty() ? "" : ", ") + name + " " + share(p);
+    const std::string none = mark("\u2013", "-");
+    s.rows.push_back({std::string(name_of(t.at)), t.steps != 0 ? words::count(t.steps) : none, words::count(t.events), time(t.total),
+                      t.steps != 0 ? time(t.total / static_cast<std::int64_t>(t.steps)) : none, known ? share(100 * ratio(t.busy, t.wall)) : none,
+                      known ? time(t.wall - t.busy) : none, most});
+  }
+  return s;
+}
+
+// ---- the three tables; the columns that other tools print come first, as they call them
+
+HOTPATH_FN sheet triage_facts::kernels(const kernel::kernel_table& t) const {
+  using enum cell_kind;
+  sheet s{{{"Kernel", name}, {"Category"}, {"GPU time", number}, {"Share", number}, {"Launches", number}, {"Python location (site share)", path}, {"CPU op", name},
+           {"Per step", number}, {"Mean", number}, {"p50", number}, {"p95", number}, {"Running share", number}, {"Of busy", number}, {"Of wall", number}}, {}, {},
+          "No kernel rows at or above " + words::fixed(r_.min_share, 1) + "% share."};
+  bool ranks = false;
+  for (const kernel::kernel_row& r : t.rows) ranks = ranks || r.ranks;
+  if (ranks) s.columns.push_back({"Ranks min / median / max", number});
+  for (const kernel::kernel_row& r : t.rows) {
+    std::string places;
+    for (const kernel::place& p : r.places)
+      if (!p.location.empty()) places += (places.empty() ? "" : "; ") + path_of(p);
+    std::string what(kernel::family_name(r.what));
+    if (!r.detail.empty()) what += " " + r.detail;
+    s.rows.push_back({r.short_name.empty() ? r.kernel : r.short_name, what, table_ms(r.total), share(r.share), words::count(r.launches), places, r.cpu_op,
+                      r.launches_per_step ? words::number(*r.launches_per_step) : mark("\u2013", "-"), time(r.mean), time(r.p50), time(r.p95), share(r.running_share),
+                      r.share_busy ? share(*r.share_busy) : mark("\u2013", "-"), r.share_wall ? share(*r.share_wall) : mark("\u2013", "-")});
+    if (ranks) s.rows.back().push_back(r.ranks ? time(r.ranks->min) + " / " + time(r.ranks->median) + " / " + time(r.ranks->max) + " of " + words::count(r.ranks->ranks) : mark("\u2013", "-"));
+  }
+  return s;
+}
+
+HOTPATH_FN std::string triage_facts::hidden(const kernel::kernel_table& t) const {
+  if (t.hidden_rows == 0) return "";
+  return words::count(t.hidden_rows, "row") + " below the cut: " + time(t.hidden) + ", " + percent(100 * ratio(t.hidden, t.total)) + ", " + launches(t.hidden_events);
+}
+
+HOTPATH_FN sheet triage_facts::overlaps(const kernel::overlap_table& t) const {
+  using enum cell_kind;
+  sheet s{{{"Priority"}, {"Verdict"}, {"Kernel", name}, {"Python scope", path}, {"Formal signal", prose}, {"Dep risk"}, {"Recommendation"},
+           {"Saving per step", number}, {"Slower overlapped", number}, {"Hidden by", name}, {"Known pattern", prose}}, {}, {},
+          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + (t.no_rows.empty() ? "" : " " + t.no_rows + (t.no_rows.ends_with('.') ? "" : "."))};
+  for (const kernel::overlap_row& r : t.rows)
+    s.rows.push_back({r.priority, r.verdict, r.kernel, r.scope, r.signal, r.dependency, r.recommendation, r.saving_per_step ? mark("\u2264 ", "<= ") + time(*r.saving_per_step) : mark("\u2013", "-"),
+                      r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"), r.partner, r.known_family});
+  return s;
+}
+
+HOTPATH_FN std::string triage_facts::evidence(const kernel::fusion_row& f) const {
+  std::string out;
+  for (const auto& [kernel, p] : f.evidence) out += (out.empty() ? "" : "; ") + kernel + " (" + share(p) + ")";
+  return out;
+}
+HOTPATH_FN std::string triage_facts::conditions(const kernel::fusion_row& f) const {
+  std::string out;
+  for (const auto& [condition, state] : f.conditions) {
+    const std::string sign = state == kernel::condition_state::met ? mark("\u2713 ", "yes: ") : state == kernel::condition_state::not_met ? mark("\u2717 ", "no: ") : "? ";
+    out += (out.empty() ? "" : "; ") + sign + condition;
+  }
+  return out;
+}
+
+HOTPATH_FN sheet triage_facts::fusions(const kernel::fusion_table& t) const {
+  using enum cell_kind;
+  sheet s{{{"Pattern", prose}, {"Confidence"}, {"Related GPU time", number}, {"Share", number}, {"Evidence kernels", prose}, {"Current kernel Python location", path},
+           {"Candidate fused Python path", path}, {"Rationale", prose}, {"State"}, {"Adjacent", number}, {"Gain per step", number}, {"Conditions", prose}}, {}, {},
+          "No medium-confidence source-backed fusion opportunity matched this trace."};
+  for (const kernel::fusion_row& f : t.rows)
+    s.rows.push_back({f.pattern + (f.id.empty() ? "" : " (" + f.id + ")"), f.confidence, table_ms(f.related), share(f.share), evidence(f), triage_words::list(f.locations, "; "), f.candidate, f.rationale,
+                      std::string(kernel::fusion_state_names[static_cast<std::size_t>(f.state)]),
+                      f.adjacency ? share(*f.adjacency) + " of " + words::count(f.repetitions) : mark("\u2013", "-"),
+                      f.gain_per_step ? mark("\u2264 ", "<= ") + time(*f.gain_per_step) : mark("\u2013", "-"), conditions(f)});
+  return s;
+}
+
+HOTPATH_FN sheet triage_facts::chains(const kernel::fusion_table& t) const {
+  using enum cell_kind;
+  sheet s{{{"Kernels that follow each other", prose}, {"Would be saved", number}, {"Share", number}, {"Adjacent", number}, {"Gain per step", number}, {"First kernel's location", path}}, {}, {}, {}};
+  for (const kernel::kernel_chain& c : t.chains)
+    s.rows.push_back({triage_words::list(c.kernels, mark(" \u2192 ", " > ")), table_ms(c.related), share(c.share), share(c.adjacency) + " of " + words::count(c.repetitions),
+                      c.gain_per_step ? mark("\u2264 ", "<= ") + time(*c.gain_per_step) : mark("\u2013", "-"), c.location});
+  return s;
+}
+
+// ---- below them
+
+HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device(const kernel::device_time& t) const {
+  std::vector<std::pair<std::string, std::string>> out;
+  if (t.unknown) return out.emplace_back("not known", *t.unknown), out;
+  if (t.wall.ns <= 0) return out;
+  const std::string dot = mark(" \u00B7 ", " | ");
+  const auto part = [&](nanoseconds x) { return page::glued(time(x)) + " (" + page::glued(words::percent(ratio(x, t.wall))) + ")"; };
+  out.emplace_back("wall", page::glued(time(t.wall)) + dot + "busy " + part(t.busy) + dot + "idle " + part(t.idle) + (t.streams != 0 ? dot + page::glued(words::count(t.streams, "stream")) : ""));
+  std::string idle;
+  for (std::size_t i = 0; i < 6; ++i)
+    if (t.idle_by[i].gaps != 0 || t.idle_by[i].time.ns != 0)
+      idle += (idle.empty() ? "" : dot) + std::string(kernel::idle_cause_names[i]) + " " + page::glued(time(t.idle_by[i].time)) + " in " + page::glued(words::count(t.idle_by[i].gaps, "gap"));
+  if (!idle.empty()) out.emplace_back("idle", idle);
+  if (t.comm.ns > 0) out.emplace_back("communication", page::glued(time(t.comm)) + ", " + part(t.exposed_comm) + " of it exposed");
+  if (t.overlapped.ns > 0) out.emplace_back("overlapped", part(t.overlapped) + " with two or more streams active");
+  return out;
+}
+
+HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
+  using enum cell_kind;
+  sheet s{{{"Step", name}, {"Stage"}, {"Requests", number}, {"Tokens", number}, {"GPU span", number}, {"GPU busy", number}, {"Idle", number}, {"Tokens/s", number}}, {}, {}, {}};
+  for (std::size_t i = 0; i < r_.steps.size() && i < most; ++i) {
+    const kernel::step& x = r_.steps[i];
+    const std::string none = mark("\u2013", "-");
+    const auto sum = [](const std::optional<std::int64_t>& a, const std::optional<std::int64_t>& b) { return a || b ? std::optional<std::int64_t>{a.value_or(0) + b.value_or(0)} : std::nullopt; };
+    const auto whole = [&](const std::optional<std::int64_t>& v) { return v && *v >= 0 ? words::count(static_cast<std::uint64_t>(*v)) : none; };
+    const auto tokens = sum(x.context_tokens, x.generation_tokens);
+    const nanoseconds span = x.events != 0 ? x.gpu_end - x.gpu_begin : nanoseconds{};
+    s.rows.push_back({i < r_.step_names.size() ? r_.step_names[i] : "", std::string(name_of(x.what)), whole(sum(x.context_requests, x.generation_requests)), whole(tokens),
+                      span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, span.ns > 0 ? time(span - x.gpu_busy) : none,
+                      tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none});
+  }
+  return s;
+}
+
+HOTPATH_FN sheet triage_facts::cpu_ops() const {
+  using enum cell_kind;
+  sheet s{{{"Operator", name}, {"Self time", number}, {"Share", number}, {"Calls", number}, {"Total", number}}, {}, {}, {}};
+  for (const kernel::cpu_row& c : r_.cpu_ops) s.rows.push_back({c.op, time(c.self), share(c.share), words::count(c.calls), time(c.total)});
+  return s;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::report::detail

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/report/detail/triage_facts.hpp - what a kernel report says, in words and cells, before it is a page. Not for users.
+//   Everything returned is plain text that may hold bytes of a trace: the page that prints it cleans or escapes it.
+#pragma once
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+#include <hotpath/kernel/definitions.hpp>
+#include <hotpath/report/detail/sheet.hpp>
+#include <hotpath/report/words.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::report::detail {
+
+class triage_facts {
+ public:
+  triage_facts(const kernel::triage_report& r, bool ascii) : r_(r), ascii_(ascii) {}
+
+  std::string headline() const;
+  std::vector<std::pair<std::string, std::string>> about() const;          // label, text
+  std::string books() const;                                               // rows + hidden + left out = total
+  std::vector<std::pair<std::string, double>> families(const kernel::kernel_table& t, std::size_t most) const;  // name, percent
+
+  sheet stages() const;
+  sheet kernels(const kernel::kernel_table& t) const;
+  sheet overlaps(const kernel::overlap_table& t) const;
+  sheet fusions(const kernel::fusion_table& t) const;
+  sheet chains(const kernel::fusion_table& t) const;                       // no rows: there are none
+  sheet steps(std::size_t most) const;
+  sheet cpu_ops() const;
+  std::string hidden(const kernel::kernel_table& t) const;                 // "12 rows below 1.0 %: 3.2 ms, 4.1 %"; empty: none
+  std::vector<std::pair<std::string, std::string>> device(const kernel::device_time& t) const;  // where one stage's wall time went
+  std::string evidence(const kernel::fusion_row& f) const;
+  std::string conditions(const kernel::fusion_row& f) const;
+
+  std::string time(nanoseconds t) const;                                   // 342 µs, 12.3 ms, 12.3 s
+  std::string mark(std::string_view utf8, std::string_view plain) const { return std::string(ascii_ ? plain : utf8); }
+  std::string percent(double p) const { return words::percent(p / 100); }
+  static std::string share(double p) { return words::fixed(p, 1) + "%"; }
+  static std::string launches(std::uint64_t n) { return words::count(n) + (n == 1 ? " launch" : " launches"); }
+  static std::string table_ms(nanoseconds t) { return words::fixed(t.ms(), 2) + " ms"; }
+  static std::string path_of(const kernel::place& p);                      // "layers/linear.py:123 forward (98%)"
+  std::string stage_title(kernel::stage s) const { return std::string(s == kernel::stage::all ? "all stages" : name_of(s)); }
+
+ private:
+  const kernel::triage_report& r_;
+  bool ascii_;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::report::detail
+
+#if HOTPATH_HEADER_ONLY
+#include <hotpath/report/detail/triage_facts-inl.hpp>
+#endif
