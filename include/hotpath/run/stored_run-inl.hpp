@@ -87,20 +87,10 @@ inline result<std::int64_t> stored_run::reader::try_connect(const std::string& n
   db = std::move(*opened);
   sqlite3* c = db.get();
   sqlite3_busy_timeout(c, 5000);
-  sqlite3_limit(c, SQLITE_LIMIT_LENGTH, detail::longest_row);
-  sqlite3_limit(c, SQLITE_LIMIT_SQL_LENGTH, 1 << 20);
-  sqlite3_limit(c, SQLITE_LIMIT_ATTACHED, 0);
-  for (const int on : {SQLITE_DBCONFIG_DEFENSIVE}) sqlite3_db_config(c, on, 1, nullptr);
-  for (const int off : {SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER, SQLITE_DBCONFIG_ENABLE_VIEW,
-                        SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION})
-    sqlite3_db_config(c, off, 0, nullptr);
   refill();
   sqlite3_progress_handler(
       c, 10000, [](void* left) { return --*static_cast<std::int64_t*>(left) < 0 ? 1 : 0; }, &budget);
-  if (auto ok = db.exec("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0",
-                        "cannot open");
-      !ok)
-    return ok.error();
+  if (auto ok = hotpath::detail::sqlite::harden(db, detail::longest_row); !ok) return ok.error();
   return db.number("PRAGMA application_id", "cannot read");
 }
 
@@ -119,15 +109,7 @@ inline result<void> stored_run::reader::connect() {
       return e;
     }
     // A directory we cannot write in, and no log: the file is all there is, and nobody can be writing it.
-    std::string uri = "file:";
-    for (const char c : name) {
-      const auto b = static_cast<unsigned char>(c);
-      if (c == '/' || (b | 32u) - 'a' < 26u || b - 48u < 10u)
-        uri += c;
-      else
-        (uri += '%') += {"0123456789abcdef"[b >> 4], "0123456789abcdef"[b & 15]};
-    }
-    id = try_connect(uri + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
+    id = try_connect(hotpath::detail::sqlite::uri_of(name) + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
   }
   if (!id) {
     error e = id.error();

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/kernel/stats.hpp - the summaries of `nsys stats`, of any timeline: how often, how long in all, mean, exact median, extremes.
+//
+//     auto rows = kernel::stats_of(timeline, kernel::stats_report::cuda_gpu_kern_sum);   // stats_table
+//     std::fputs(report::stats_csv(rows).c_str(), stdout);                               // hotpath/report/stats.hpp, nsys' own headings
+//
+//     kernel::stats_collector c;                      // without a timeline: event by event, 4 bytes for each (8 beyond 4.29 s)
+//     c.gpu(event, detail);
+//     c.table(kernel::stats_report::cuda_gpu_kern_sum, timeline);     // the timeline has the names
+//
+//   Rules of nsys: a share is that of the sum of the listed totals; the median of an even number is the mean of the two in the middle; the
+//   deviation is that of a sample (n - 1); largest total first, then by name. Time: linear; a median takes at most 7 passes, nothing is
+//   sorted or copied. Thread safety: a collector is for one thread, table() may be called from several.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <hotpath/core/detail/id_map.hpp>
+#include <hotpath/core/rows.hpp>
+#include <hotpath/model/timeline.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+// cuda_gpu_kern_sum counts a CUDA graph that was captured as a whole as one "[CUDA graph N]". _base: by short name, _mangled: by mangled name;
+// where the trace tells neither, the name is parsed (_base) or stays (_mangled).
+// cuda_gpu_mem_*: copies and memsets; nvtx_sum: NVTX ranges that were closed, and the annotations of torch's profiler.
+enum class stats_report : std::uint8_t { cuda_gpu_kern_sum, cuda_gpu_kern_sum_base, cuda_gpu_kern_sum_mangled, cuda_api_sum, cuda_gpu_mem_time_sum, cuda_gpu_mem_size_sum, nvtx_sum };
+inline constexpr std::string_view stats_report_names[] = {"cuda_gpu_kern_sum", "cuda_gpu_kern_sum:base", "cuda_gpu_kern_sum:mangled", "cuda_api_sum", "cuda_gpu_mem_time_sum", "cuda_gpu_mem_size_sum", "nvtx_sum"};
+constexpr std::string_view name_of(stats_report r) { return stats_report_names[static_cast<std::size_t>(r)]; }
+std::optional<stats_report> stats_report_of(std::string_view name);
+
+struct stats_row {                            // nanoseconds, or bytes in cuda_gpu_mem_size_sum
+  double share = 0;                           // percent of stats_table::total
+  std::uint64_t total = 0, count = 0, min = 0, max = 0;
+  double mean = 0, median = 0;
+  std::optional<double> deviation;            // none for one value
+  std::string name;                           // of ranges: "domain:text", ":text" in the default domain
+  std::string_view style = {};                // of ranges: "PushPop" or "StartEnd"
+};
+
+struct stats_table {
+  stats_report report = stats_report::cuda_gpu_kern_sum;
+  std::vector<stats_row> rows;
+  std::uint64_t total = 0, count = 0;         // sums over the rows; totals beyond 64 bits stay at the largest number
+  std::vector<std::string> notes;             // what the rows do not show: graphs as a whole, ranges that were never closed
+  std::string missing;                        // why there are no rows: "the trace has no CUDA kernel"
+};
+
+// Takes events, keeps their durations by name. A sink for trace::scan_nsys().
+class stats_collector {
+ public:
+  void gpu(const model::gpu_event& e, const model::gpu_detail& d);
+  void api(const model::api_call& a) { api_.of(a.name).add(static_cast<std::uint64_t>(a.duration.ns)); }
+  void annotation(const model::annotation& a);
+  void sync(const model::sync_event&) {}
+  // The events of `other`, whose name i is names[i] here; other is empty afterwards.
+  void merge(stats_collector& other, std::span<const name_id> names, std::span<const std::uint32_t> tracks = {}, std::span<const std::uint16_t> processes = {});
+  void add(const model::timeline& t);
+  // `t` has the names that the events were given with; its events are not looked at.
+  stats_table table(stats_report r, const model::timeline& t) const;
+
+  // Values under one key.
+  struct column {
+    rows<std::uint32_t> narrow;
+    rows<std::uint64_t> wide;                 // those that do not fit
+    void add(std::uint64_t v) {
+      if (v <= UINT32_MAX) narrow.push_back(static_cast<std::uint32_t>(v));
+      else wide.push_back(v);
+    }
+  };
+
+ private:
+  // Columns of values by a key: a name's id, or (range, domain, style) in one number.
+  struct by_key {
+    hotpath::detail::id_map places;
+    std::vector<column> columns;
+    std::vector<std::uint64_t> keys;          // of the columns
+    column& of(std::uint64_t key) {
+      const std::uint32_t* const at = places.find(static_cast<std::int64_t>(key));
+      return at != nullptr ? columns[*at] : open(key);
+    }
+    column& open(std::uint64_t key);
+  };
+  template <class Key>
+  static void merge(by_key& into, by_key& from, Key key);
+
+  by_key kernels_, graphs_, api_, copies_, bytes_;  // copies_, bytes_: name << 8 | what was done, see gpu()
+  by_key ranges_;                                   // name << 32 | domain << 1 | start-end
+  std::uint64_t open_ranges_ = 0, bytes_not_told_ = 0;
+};
+
+stats_table stats_of(const model::timeline& t, stats_report r);
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
+
+#if HOTPATH_HEADER_ONLY
+#include <hotpath/kernel/stats-inl.hpp>
+#endif
