@@ -18,8 +18,8 @@ class chrome_writer {
   chrome_writer(const model::timeline& t, byte_sink sink, chrome_options o) : t_(t), sink_(sink), options_(o) { out_.base = nanoseconds{base_of(t)}; }
 
   result<written> run() {
-    head();
     places();
+    head();
     metadata();
     std::size_t link = 0;
     if (options_.flows) links_ = launch_links(t_);
@@ -80,16 +80,30 @@ class chrome_writer {
   }
 
   // ---- where events go
-  std::string pid_of(std::uint16_t process) const { return process < t_.processes.size() && t_.processes[process].pid != 0 ? std::string(t_.name(t_.processes[process].pid)) : std::to_string(process); }
-  // A GPU of one process has its ordinal as pid, as Kineto does; of several, the process's, too.
-  std::string gpu_pid(std::uint16_t process, std::uint16_t device) const {
-    if (t_.processes.size() < 2) return std::to_string(device);
-    std::string s = "GPU ";
-    return s.append(std::to_string(device)).append(" of ").append(pid_of(process));
+  // Of one process a GPU has its ordinal as pid, as Kineto does. Of several, each pid tells its process, in the way of traces that SGLang merged:
+  // "[TP03] 4711" is rank 3. Our reader and others tell processes apart by it.
+  std::string prefix_of(std::uint16_t process) const {
+    if (t_.processes.size() < 2) return {};
+    bool ranks = process < t_.processes.size();
+    for (std::size_t p = 0; ranks && p < t_.processes.size(); ++p) {
+      ranks = t_.processes[p].rank.has_value();
+      for (std::size_t q = 0; ranks && q < p; ++q) ranks = t_.processes[p].rank != t_.processes[q].rank;
+    }
+    const std::string n = std::to_string(ranks ? *t_.processes[process].rank : static_cast<int>(process));
+    std::string s = ranks ? "[TP" : "[NP";
+    return s.append(n.size() < 2 ? 2 - n.size() : 0, '0').append(n).append(ranks ? "] " : " no rank] ");
   }
+  std::string pid_of(const model::track& k) const {
+    const std::string_view pid = t_.name(k.pid);
+    const bool told = pid.size() > 4 && pid[0] == '[' && pid[2] == 'P' && pid.find("] ") != std::string_view::npos;
+    std::string s = told ? std::string() : prefixes_[k.process < prefixes_.size() ? k.process : 0];
+    return s.append(pid);
+  }
+  std::string gpu_pid(std::uint16_t process, std::uint16_t device) const { return prefixes_[process < prefixes_.size() ? process : 0] + std::to_string(device); }
   void places() {
+    for (std::size_t p = 0; p == 0 || p < t_.processes.size(); ++p) prefixes_.push_back(prefix_of(static_cast<std::uint16_t>(p)));
     for (const model::track& k : t_.tracks) {
-      std::string s = "\"pid\":" + token(t_.name(k.pid));
+      std::string s = "\"pid\":" + token(pid_of(k));
       places_.push_back(s.append(",\"tid\":").append(token(t_.name(k.tid))));
     }
   }
@@ -141,24 +155,13 @@ class chrome_writer {
     buffer_ += ",\n\"traceEvents\":[";
   }
 
-  // Which pids of the file are one process: correlations and External ids are unique only within.
+  // What tells processes beyond their prefix.
   void processes(std::string& out) {
     json::writer o(out);
     o.object_begin(), o.key("processes"), o.array_begin();
-    for (std::size_t p = 0; p < t_.processes.size(); ++p) {
-      const model::process& at = t_.processes[p];
-      o.object_begin(), o.key("pids"), o.array_begin();
-      std::vector<name_id> seen;
-      for (const model::track& k : t_.tracks) {
-        bool known = k.process != p;
-        for (const name_id n : seen) known = known || n == k.pid;
-        if (!known) seen.push_back(k.pid), o.value(t_.name(k.pid));
-      }
-      for (const model::device& d : t_.devices) if (d.process == p) o.value(gpu_pid(d.process, d.ordinal));
-      o.array_end(), o.member("pid", t_.name(at.pid)), o.member("name", t_.name(at.name)), o.member("label", t_.name(at.label)), o.member("rank", at.rank);
-      o.member("source", at.source), o.member("shift_ns", at.shift.ns);
-      if (at.unix_offset) o.member("unix_offset_ns", std::to_string(at.unix_offset->ns));
-      o.object_end();
+    for (const model::process& p : t_.processes) {
+      o.object_begin(), o.member("pid", t_.name(p.pid)), o.member("name", t_.name(p.name)), o.member("label", t_.name(p.label)), o.member("rank", p.rank);
+      o.member("source", p.source), o.member("shift_ns", p.shift.ns), o.object_end();
     }
     o.array_end(), o.object_end();
   }
@@ -179,8 +182,7 @@ class chrome_writer {
       const std::string at = "\"pid\":" + token(pid) + ",\"tid\":0";
       const model::process* const at_process = p < t_.processes.size() ? &t_.processes[p] : nullptr;
       if (at_process != nullptr && at_process->name != 0) meta("process_name", at, "name", t_.name(at_process->name));
-      std::string label = gpu ? std::string("GPU ") + (is_integer(pid) && t_.processes.size() < 2 ? pid : std::string()) : at_process != nullptr ? std::string(t_.name(at_process->label)) : std::string();
-      while (label.ends_with(' ')) label.pop_back();
+      std::string label = gpu ? "GPU " + (pid.find(' ') == std::string::npos ? pid : pid.substr(pid.rfind(' ') + 1)) : at_process != nullptr ? std::string(t_.name(at_process->label)) : std::string();
       if (at_process != nullptr && at_process->rank && t_.processes.size() > 1) label = "rank " + std::to_string(*at_process->rank) + (label.empty() ? "" : " ") + label;
       if (!label.empty()) meta("process_labels", at, "labels", label);
     };
@@ -189,7 +191,7 @@ class chrome_writer {
       if (e.track < is_gpu.size()) is_gpu[e.track] = true;
       else process(e.process, gpu_pid(e.process, e.device), true);
     }
-    for (std::size_t i = 0; i < t_.tracks.size(); ++i) process(t_.tracks[i].process, std::string(t_.name(t_.tracks[i].pid)), is_gpu[i]);
+    for (std::size_t i = 0; i < t_.tracks.size(); ++i) process(t_.tracks[i].process, pid_of(t_.tracks[i]), is_gpu[i]);
     for (std::size_t i = 0; i < t_.tracks.size(); ++i)
       if (t_.tracks[i].name != 0) meta("thread_name", places_[i], "name", t_.name(t_.tracks[i].name));
   }
@@ -288,7 +290,7 @@ class chrome_writer {
   written out_;
   std::string buffer_, gpu_place_;
   std::uint64_t gpu_key_ = 0;
-  std::vector<std::string> places_;  // by track: "pid":1,"tid":2
+  std::vector<std::string> prefixes_, places_;  // by process; by track: "pid":1,"tid":2
   rows<launch_link> links_;
   bool first_ = true, no_args_ = true, refused_ = false;
 };

@@ -8,8 +8,8 @@
 //   Times are microseconds with three decimals, made from integers: no nanosecond is lost, whatever the reader's number type (times that a double
 //   would round are moved to begin at 0; `baseTimeNanoseconds` and `otherData` tell by how much). Names are escaped; ill-formed UTF-8 becomes U+FFFD.
 //   Complete events (ph X) with cat kernel, gpu_memcpy, gpu_memset, cuda_runtime, cuda_driver, cpu_op, python_function, user_annotation (NVTX ranges
-//   too), gpu_user_annotation, cuda_sync; metadata of processes and threads; one ac2g flow from launch to GPU event. What tells several processes of
-//   one file apart is in the member "hotpath".
+//   too), gpu_user_annotation, cuda_sync; metadata of processes and threads; one ac2g flow from launch to GPU event. Several processes are told apart by
+//   their pids, as in files that SGLang merged: "[TP03] 4711" is pid 4711 of rank 3.
 //   Cost: O(n log n) for flows, else O(n); 64 KiB and 16 bytes per launch of memory. Thread safety: reads the timeline only.
 #pragma once
 #include <cstdint>

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/trace/slice-inl.hpp - bodies of slice.hpp.
+#pragma once
+#include <string_view>
+#include <hotpath/core/sort.hpp>
+#include <hotpath/trace/detail/links.hpp>
+#include <hotpath/trace/slice.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::trace {
+
+HOTPATH_FN time_range after_first_gpu(const model::timeline& t, time_range relative) {
+  std::int64_t first = INT64_MAX;
+  for (const model::gpu_event& e : t.gpu) if (e.begin.ns < first) first = e.begin.ns;
+  if (t.gpu.empty()) detail::each_interval(t, [&](nanoseconds begin, nanoseconds) { if (begin.ns < first) first = begin.ns; });
+  if (first == INT64_MAX) first = 0;
+  const auto plus = [&](nanoseconds n) {
+    std::int64_t sum = 0;
+    return nanoseconds{__builtin_add_overflow(first, n.ns, &sum) ? (n.ns < 0 ? INT64_MIN : INT64_MAX) : sum};
+  };
+  return {plus(relative.begin), plus(relative.end)};
+}
+
+namespace detail {
+
+constexpr std::string_view category_name(model::gpu_kind k) { return k == model::gpu_kind::copy ? "gpu_memcpy" : k == model::gpu_kind::set ? "gpu_memset" : "kernel"; }
+
+HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t), selection_(s) {
+  for (const model::process& p : t.processes) fits_.push_back(!s.rank || p.rank == s.rank);
+  const rows<launch_link> links = launch_links(t);
+  gpu_kept_.resize(t.gpu.size());
+  std::vector<bool> launched(s.steps ? t.gpu.size() : 0);
+  if (s.steps)
+    for (const launch_link& l : links) launched[l.gpu] = overlaps(t.api[l.api].begin.ns, t.api[l.api].begin.ns + 1, t.gpu[l.gpu].process);
+  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
+    const model::gpu_event& e = t.gpu[i];
+    const bool in_time = !s.time || overlaps(e.begin.ns, e.end().ns, e.process);
+    gpu_kept_[i] = rank_fits(e.process) && (s.steps ? launched[i] && (!s.time || (e.begin < s.time->end && e.end() > s.time->begin)) : in_time);
+    if (!gpu_kept_[i]) continue;
+    if (e.begin.ns < gpu_begin_) gpu_begin_ = e.begin.ns;
+    if (e.end().ns > gpu_end_) gpu_end_ = e.end().ns;
+    if (e.correlation != model::no_id) correlations_.push_back({e.process, e.correlation});
+    if (e.external != model::no_id) externals_.push_back({e.process, e.external});
+  }
+  for (const launch_link& l : links) {
+    if (!gpu_kept_[l.gpu]) continue;
+    const model::api_call& a = t.api[l.api];
+    points_.push_back({a.track, a.begin.ns});
+    if (a.external != model::no_id) externals_.push_back({t.gpu[l.gpu].process, a.external});
+  }
+  const auto by_id = [](const id& a, const id& b) { return a.process != b.process ? a.process < b.process : a.value < b.value; };
+  sort_in_place(correlations_.data(), correlations_.data() + correlations_.size(), by_id);
+  sort_in_place(externals_.data(), externals_.data() + externals_.size(), by_id);
+  for (const model::cpu_op& o : t.ops)  // an operator that a kept event names: what is around it stays, too
+    if (o.external != model::no_id && has(externals_, t.process_of(o.track), o.external)) points_.push_back({o.track, o.begin.ns});
+  sort_in_place(points_.data(), points_.data() + points_.size(), [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
+
+  for (std::size_t i = 0; i < t.tracks.size(); ++i) {
+    const model::track& k = t.tracks[i];
+    key_.assign(t.name(k.pid));
+    const name_id pid = places_.intern(key_);
+    if (pid >= place_of_.size()) place_of_.resize(std::size_t{pid} + 1, place{0, 0, model::no_index, k.process});
+    key_.append("\x1f").append(t.name(k.tid));
+    const name_id both = places_.intern(key_);
+    if (both >= place_of_.size()) place_of_.resize(std::size_t{both} + 1);
+    place_of_[both] = {k.pid, k.tid, static_cast<std::uint32_t>(i), k.process};
+  }
+}
+
+HOTPATH_FN bool slicer::category_fits(std::string_view category) const {
+  if (selection_.categories.empty()) return true;
+  for (const std::string& c : selection_.categories) if (text::equal_ignoring_case(c, category)) return true;
+  return false;
+}
+
+// With the ranges of the host; everything overlaps where nothing is asked for. An event of duration 0 overlaps the range that it begins in.
+HOTPATH_FN bool slicer::overlaps(std::int64_t begin, std::int64_t end, std::uint16_t process) const {
+  const auto meets = [&](nanoseconds b, nanoseconds e) { return begin < e.ns && (end > b.ns || begin >= b.ns); };
+  if (selection_.steps) {
+    for (const host_range& r : *selection_.steps) if (r.process == process && meets(r.begin, r.end)) return true;
+    return false;
+  }
+  return !selection_.time || meets(selection_.time->begin, selection_.time->end);
+}
+
+HOTPATH_FN bool slicer::has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const {
+  std::size_t low = 0;
+  for (std::size_t n = ids.size(); n != 0;) {
+    const std::size_t half = n / 2;
+    const id& k = ids[low + half];
+    if (k.process < process || (k.process == process && k.value < value)) low += half + 1, n -= half + 1;
+    else n = half;
+  }
+  return low < ids.size() && ids[low].process == process && ids[low].value == value;
+}
+
+HOTPATH_FN bool slicer::around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const {
+  std::size_t low = 0;
+  for (std::size_t n = points_.size(); n != 0;) {
+    const std::size_t half = n / 2;
+    const point& p = points_[low + half];
+    if (p.track < track || (p.track == track && p.at < begin)) low += half + 1, n -= half + 1;
+    else n = half;
+  }
+  return low < points_.size() && points_[low].track == track && points_[low].at <= end;
+}
+
+template <class E>
+bool slicer::around(const E& e) const {
+  const std::uint16_t p = t_.process_of(e.track);
+  return rank_fits(p) && (overlaps(e.begin.ns, e.end().ns, p) || around_kept(e.track, e.begin.ns, e.end().ns));
+}
+HOTPATH_FN bool slicer::host(const model::api_call& e) const {
+  const std::uint16_t p = t_.process_of(e.track);
+  return rank_fits(p) && (overlaps(e.begin.ns, e.end().ns, p) || (e.correlation != model::no_id && has(correlations_, p, e.correlation)));
+}
+HOTPATH_FN bool slicer::host(const model::cpu_op& e) const { return around(e) || (e.external != model::no_id && rank_fits(t_.process_of(e.track)) && has(externals_, t_.process_of(e.track), e.external)); }
+HOTPATH_FN bool slicer::host(const model::annotation& e) const {
+  if (e.kind != model::annotation_kind::gpu_user) return around(e);
+  if (whole() || !selection_.steps) return rank_fits(t_.process_of(e.track)) && (whole() || overlaps(e.begin.ns, e.end().ns, t_.process_of(e.track)));
+  return rank_fits(t_.process_of(e.track)) && in_gpu_span(e.begin.ns, e.end().ns);
+}
+HOTPATH_FN bool slicer::sync(const model::sync_event& e) const {
+  return rank_fits(e.process) && (selection_.steps ? in_gpu_span(e.begin.ns, e.end().ns) : overlaps(e.begin.ns, e.end().ns, e.process));
+}
+
+HOTPATH_FN model::timeline slicer::timeline() const {
+  model::timeline out;
+  out.names = t_.names, out.details = t_.details, out.short_names = t_.short_names, out.mangled_names = t_.mangled_names;
+  out.tracks = t_.tracks, out.processes = t_.processes, out.devices = t_.devices, out.about = t_.about, out.lost = t_.lost;
+  out.about.by_phase.clear(), out.about.by_category.clear();
+  for (std::size_t i = 0; i < t_.gpu.size(); ++i)
+    if (gpu_kept_[i] && category_fits(category_name(t_.gpu[i].kind))) out.gpu.push_back(t_.gpu[i]);
+  for (const model::api_call& e : t_.api) {
+    const std::string_view name = t_.name(e.name);
+    const bool driver = name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z';
+    if (host(e) && category_fits(driver ? "cuda_driver" : "cuda_runtime")) out.api.push_back(e);
+  }
+  const bool ops = category_fits("cpu_op"), frames = category_fits("python_function"), syncs = category_fits("cuda_sync");
+  if (ops) for (const model::cpu_op& e : t_.ops) if (host(e)) out.ops.push_back(e);
+  if (frames) for (const model::frame& e : t_.frames) if (around(e)) out.frames.push_back(e);
+  for (const model::annotation& e : t_.annotations)
+    if (host(e) && category_fits(e.kind == model::annotation_kind::gpu_user ? "gpu_user_annotation" : "user_annotation")) out.annotations.push_back(e);
+  if (syncs) for (const model::sync_event& e : t_.syncs) if (sync(e)) out.syncs.push_back(e);
+  out.about.events = out.gpu.size() + out.api.size() + out.ops.size() + out.frames.size() + out.annotations.size() + out.syncs.size();
+  out.sort();
+  return out;
+}
+
+// The track and process of an event as it stands in the file.
+HOTPATH_FN slicer::place slicer::where(const event_view& e) {
+  key_.assign(e.pid);
+  key_.append("\x1f").append(e.tid);
+  if (const name_id both = places_.find(key_); both != 0) return place_of_[both];
+  if (const name_id pid = places_.find(e.pid); pid != 0) return {0, 0, model::no_index, place_of_[pid].process};
+  return {0, 0, model::no_index, 0};
+}
+
+struct raw_ids {
+  std::uint64_t correlation = model::no_id, external = model::no_id, flow = model::no_id;
+};
+// Whole numbers, as numbers or as strings of digits.
+inline bool read_id(json::reader& in, std::uint64_t& out) {
+  std::string_view text;
+  if (in.peek() == json::kind::string) return in.string(text) && text::to_number(text, out);
+  if (in.peek() != json::kind::number || !in.raw(text)) return false;
+  if (text.ends_with(".0")) text.remove_suffix(2);
+  return text::to_number(text, out);
+}
+inline raw_ids ids_of(std::string_view raw) {
+  raw_ids ids;
+  json::reader in(raw, json::mode::tolerant_text);
+  in.object([&](std::string_view key) {
+    if (key == "id") static_cast<void>(read_id(in, ids.flow));
+    else if (key == "args") in.object([&](std::string_view k) {
+      if (k == "correlation") static_cast<void>(read_id(in, ids.correlation));
+      else if (k == "External id" || k == "external id") static_cast<void>(read_id(in, ids.external));
+    });
+  });
+  return ids;
+}
+
+HOTPATH_FN bool slicer::keep(const event_view& e) {
+  const place at = where(e);
+  if (!rank_fits(at.process)) return false;
+  if (e.phase == 'M') return true;
+  const std::string category = text::lower(e.category);
+  if (!category_fits(category)) return false;
+  const std::int64_t begin = e.ts ? e.ts->ns : 0;
+  std::int64_t end = begin;
+  if (e.dur && __builtin_add_overflow(begin, e.dur->ns, &end)) end = INT64_MAX;
+  const bool is_gpu = category == "kernel" || category == "gpu_memcpy" || category == "gpu_memset";
+  if (whole()) return gpu += is_gpu && e.phase == 'X', true;
+  if (!e.ts) return false;
+  if (e.phase == 's' || e.phase == 'f' || e.phase == 't') return has(correlations_, at.process, ids_of(e.raw).flow);
+  if (e.phase != 'X') return overlaps(begin, end, at.process);
+  if (is_gpu) {
+    bool kept = !selection_.steps && overlaps(begin, end, at.process);
+    if (selection_.steps) kept = has(correlations_, at.process, ids_of(e.raw).correlation) && (!selection_.time || (begin < selection_.time->end.ns && end > selection_.time->begin.ns));
+    gpu += kept;
+    return kept;
+  }
+  if (category.ends_with("_sync") || category == "gpu_user_annotation") return selection_.steps ? in_gpu_span(begin, end) : overlaps(begin, end, at.process);
+  if (overlaps(begin, end, at.process)) return true;
+  if (category.ends_with("_runtime") || category.ends_with("_driver")) return has(correlations_, at.process, ids_of(e.raw).correlation);
+  if (category == "cpu_op" && has(externals_, at.process, ids_of(e.raw).external)) return true;
+  return (category == "cpu_op" || category == "python_function" || category == "user_annotation") && around_kept(at.track, begin, end);
+}
+
+}  // namespace detail
+
+HOTPATH_FN model::timeline slice(const model::timeline& t, const selection& s) { return detail::slicer(t, s).timeline(); }
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace
