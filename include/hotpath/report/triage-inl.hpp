@@ -298,10 +298,12 @@ class triage_markdown {
   std::string out_;
 };
 
+HOTPATH_FN std::string triage_markdown_of(const kernel::triage_report& r, std::string_view prefix) { return triage_markdown{r, prefix}.write(); }
+
 }  // namespace detail
 
 HOTPATH_FN std::string text(const kernel::triage_report& r, const text_options& options) { return detail::triage_text{r, options}.write(); }
-HOTPATH_FN std::string markdown(const kernel::triage_report& r) { return detail::triage_markdown{r, ""}.write(); }
+HOTPATH_FN std::string markdown(const kernel::triage_report& r) { return detail::triage_markdown_of(r, ""); }
 
 // ---- CSV
 

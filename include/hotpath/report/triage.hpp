@@ -31,6 +31,11 @@ inline constexpr std::string_view triage_table_names[] = {"kernels", "overlaps",
 // A header line and one line per row; the first column is the stage (of steps: the step's name). RFC 4180.
 std::string csv(const kernel::triage_report& r, triage_table which, hotpath::text::csv_options options = {});
 
+namespace detail {
+// Markdown with `prefix` before its headings: "" as above, "#### " within a document.
+std::string triage_markdown_of(const kernel::triage_report& r, std::string_view prefix);
+}
+
 // ok, partial, or unusable when there was nothing to analyse.
 exit_code code_of(const kernel::triage_report& r);
 

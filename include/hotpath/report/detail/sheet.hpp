@@ -18,8 +18,8 @@ struct sheet {
   };
   std::vector<column> columns;
   std::vector<std::vector<std::string>> rows;
-  std::vector<std::size_t> highlighted;  // rows
   std::string placeholder;               // said where there are no rows
+  std::vector<std::string> tips;         // by row: more about its first name, where a page can show it on demand
 };
 
 // At most `columns` columns of a clean text, "…" where something is left out: `head` percent of what fits is its beginning.
@@ -66,22 +66,20 @@ inline void print_sheet(page& p, const sheet& t, const std::vector<std::size_t>&
       if (widest == chosen.size()) break;
       --width[widest];
     }
-  const auto line = [&](const auto& cell_of, bool head, style s) {
+  const auto line = [&](const auto& cell_of, bool head) {
     p.raw(std::string(left, ' '));
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       const cell_kind k = t.columns[chosen[i]].kind;
       const std::string shown = cut(cell_of(i), width[i], k == cell_kind::path ? 0 : k == cell_kind::name ? 60 : 100, p.ascii());
-      if (k == cell_kind::number) p.right(shown, width[i], head ? style::dim : s);
-      else p.left(shown, width[i], head ? style::dim : k == cell_kind::word ? style::plain : s);
+      if (k == cell_kind::number) p.right(shown, width[i], head ? style::dim : style::plain);
+      else p.left(shown, width[i], head ? style::dim : style::plain);
       if (i + 1 < chosen.size()) p.raw(std::string(gap, ' '));
     }
     p.end_line();
   };
-  if (!t.rows.empty()) line([&](std::size_t i) { return t.columns[chosen[i]].title; }, true, style::dim);
+  if (!t.rows.empty()) line([&](std::size_t i) { return t.columns[chosen[i]].title; }, true);
   for (std::size_t r = 0; r < cells.size(); ++r) {
-    bool bold = false;
-    for (const std::size_t h : t.highlighted) bold = bold || h == r;
-    line([&](std::size_t i) -> std::string_view { return cells[r][i]; }, false, bold ? style::bold : style::plain);
+    line([&](std::size_t i) -> std::string_view { return cells[r][i]; }, false);
     if (r < below.size())
       for (const std::string& note : below[r]) p.labelled("", left + 4, p.clean(note, 2048), style::dim);
   }

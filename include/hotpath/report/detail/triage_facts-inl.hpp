@@ -133,12 +133,13 @@ HOTPATH_FN sheet triage_facts::stages() const {
 HOTPATH_FN sheet triage_facts::kernels(const kernel::kernel_table& t) const {
   using enum cell_kind;
   sheet s{{{"Kernel", name}, {"Category"}, {"GPU time", number}, {"Share", number}, {"Launches", number}, {"Python location (site share)", path}, {"CPU op", name},
-           {"Per step", number}, {"Mean", number}, {"p50", number}, {"p95", number}, {"Running share", number}, {"Of busy", number}, {"Of wall", number}}, {}, {},
-          "No kernel rows at or above " + words::fixed(r_.min_share, 1) + "% share."};
+           {"Per step", number}, {"Mean", number}, {"p50", number}, {"p95", number}, {"Running share", number}, {"Of busy", number}, {"Of wall", number}}, {},
+          "No kernel rows at or above " + words::fixed(r_.min_share, 1) + "% share.", {}};
   bool ranks = false;
   for (const kernel::kernel_row& r : t.rows) ranks = ranks || r.ranks;
   if (ranks) s.columns.push_back({"Ranks min / median / max", number});
   for (const kernel::kernel_row& r : t.rows) {
+    s.tips.push_back(r.kernel);
     std::string places;
     for (const kernel::place& p : r.places)
       if (!p.location.empty()) places += (places.empty() ? "" : "; ") + path_of(p);
@@ -160,8 +161,8 @@ HOTPATH_FN std::string triage_facts::hidden(const kernel::kernel_table& t) const
 HOTPATH_FN sheet triage_facts::overlaps(const kernel::overlap_table& t) const {
   using enum cell_kind;
   sheet s{{{"Priority"}, {"Verdict"}, {"Kernel", name}, {"Python scope", path}, {"Formal signal", prose}, {"Dep risk"}, {"Recommendation"},
-           {"Saving per step", number}, {"Slower overlapped", number}, {"Hidden by", name}, {"Known pattern", prose}}, {}, {},
-          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + (t.no_rows.empty() ? "" : " " + t.no_rows + (t.no_rows.ends_with('.') ? "" : "."))};
+           {"Saving per step", number}, {"Slower overlapped", number}, {"Hidden by", name}, {"Known pattern", prose}}, {},
+          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + (t.no_rows.empty() ? "" : " " + t.no_rows + (t.no_rows.ends_with('.') ? "" : ".")), {}};
   for (const kernel::overlap_row& r : t.rows)
     s.rows.push_back({r.priority, r.verdict, r.kernel, r.scope, r.signal, r.dependency, r.recommendation, r.saving_per_step ? mark("\u2264 ", "<= ") + time(*r.saving_per_step) : mark("\u2013", "-"),
                       r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"), r.partner, r.known_family});
@@ -185,8 +186,8 @@ HOTPATH_FN std::string triage_facts::conditions(const kernel::fusion_row& f) con
 HOTPATH_FN sheet triage_facts::fusions(const kernel::fusion_table& t) const {
   using enum cell_kind;
   sheet s{{{"Pattern", prose}, {"Confidence"}, {"Related GPU time", number}, {"Share", number}, {"Evidence kernels", prose}, {"Current kernel Python location", path},
-           {"Candidate fused Python path", path}, {"Rationale", prose}, {"State"}, {"Adjacent", number}, {"Gain per step", number}, {"Conditions", prose}}, {}, {},
-          "No medium-confidence source-backed fusion opportunity matched this trace."};
+           {"Candidate fused Python path", path}, {"Rationale", prose}, {"State"}, {"Adjacent", number}, {"Gain per step", number}, {"Conditions", prose}}, {},
+          "No medium-confidence source-backed fusion opportunity matched this trace.", {}};
   for (const kernel::fusion_row& f : t.rows)
     s.rows.push_back({f.pattern + (f.id.empty() ? "" : " (" + f.id + ")"), f.confidence, table_ms(f.related), share(f.share), evidence(f), triage_words::list(f.locations, "; "), f.candidate, f.rationale,
                       std::string(kernel::fusion_state_names[static_cast<std::size_t>(f.state)]),
