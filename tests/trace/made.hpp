@@ -121,6 +121,7 @@ inline bool nanoseconds_of(const nlohmann::json& v, std::int64_t& out) {
 inline std::string id_text(const nlohmann::json& args, const char* key) {
   if (!args.is_object() || !args.contains(key)) return "-";
   const auto& v = args[key];
+  if (v == 4294967295u) return "-";  // -1, as some versions write it: no stream
   if (v.is_number_unsigned() || (v.is_number_integer() && v.get<std::int64_t>() >= 0)) return v.dump();
   if (v.is_string()) {
     std::string s = v.get<std::string>();
