@@ -121,17 +121,17 @@ inline constexpr std::string_view bundle_style = R"css(
 @media (prefers-color-scheme:dark){:root{--bg:#11141a;--card:#191d25;--ink:#e6e9ef;--dim:#98a2b3;--line:#2b313c;--soft:#212631;--ok:#4cc38a;--warn:#e5a14b;--bad:#f2837b;--bar:#274670;
 --gemm:#6a97f0;--attention:#eb9d5b;--moe:#ab7fe6;--norm:#55c596;--comm:#ec7187;--memory:#7c8797;--activation:#d3ae3a;--quant:#dd83be;--sampling:#52bdd4;--elementwise:#95b561;--other:#646d7b}}
 *{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-main{max-width:1280px;margin:0 auto;padding:32px 24px 80px}h1{font-size:28px;margin:0 0 4px}h2{font-size:21px;margin:48px 0 12px;padding-bottom:6px;border-bottom:2px solid var(--line);overflow-wrap:anywhere}
+main{max-width:1440px;margin:0 auto;padding:32px 24px 80px}h1{font-size:28px;margin:0 0 4px}h2{font-size:21px;margin:48px 0 12px;padding-bottom:6px;border-bottom:2px solid var(--line);overflow-wrap:anywhere}
 h3{font-size:17px;margin:0 0 2px;overflow-wrap:anywhere}h4{font-size:14px;margin:26px 0 8px;text-transform:uppercase;letter-spacing:.05em;color:var(--dim)}h4 b{color:var(--ink);text-transform:none;letter-spacing:0}
 .dim{color:var(--dim)}.lead{font-size:16px;margin:6px 0 10px}section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:22px 24px;margin:18px 0}
 nav{columns:2;margin:18px 0}nav ul{margin:0;padding-left:18px}nav a,a{color:inherit}.badge{display:inline-block;border-radius:5px;padding:1px 9px;font-size:12px;font-weight:700;letter-spacing:.04em;color:#fff;margin-right:8px;vertical-align:2px}
 .good{background:var(--ok)}.partial{background:var(--warn)}.unusable{background:var(--bad)}@media (prefers-color-scheme:dark){.badge{color:#11141a}}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}ul{padding-left:20px}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}th{color:var(--dim);font-weight:600;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line);padding:6px 10px 6px 0}
-td{padding:5px 10px 5px 0;border-bottom:1px solid var(--soft);vertical-align:top;overflow-wrap:anywhere;min-width:52px}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}th{color:var(--dim);font-weight:600;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line);padding:6px 14px 6px 0}
+td{padding:5px 14px 5px 0;border-bottom:1px solid var(--soft);vertical-align:top}td.name,td.path,td.prose{overflow-wrap:anywhere}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 td.name{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:230px}td.path{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:200px;color:var(--dim)}td.prose{min-width:180px}
-td.bar{background:linear-gradient(var(--bar),var(--bar)) no-repeat right center/var(--w) 74%}tr:hover td{background-color:var(--soft)}
-.stack{display:flex;height:22px;border-radius:5px;overflow:hidden;margin:6px 0 4px;background:var(--soft)}.stack i{display:block;height:100%}.key{font-size:13px;margin-right:14px;white-space:nowrap}.key i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:5px}
+td.bar{background:linear-gradient(var(--bar),var(--bar)) no-repeat left center/var(--w) 74%;min-width:74px}tr:hover td{background-color:var(--soft)}
+.stack{display:flex;height:22px;border-radius:5px;overflow:hidden;margin:4px 0 6px;background:var(--soft)}.stack i{display:block;height:100%}.stage{color:var(--dim);margin-top:14px}.key{font-size:13px;margin-right:14px;white-space:nowrap}.key i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:5px}
 .c0{background:var(--gemm)}.c1{background:var(--attention)}.c2{background:var(--moe)}.c3{background:var(--norm)}.c4{background:var(--comm)}.c5{background:var(--memory)}.c6{background:var(--activation)}.c7{background:var(--quant)}.c8{background:var(--sampling)}.c9{background:var(--elementwise)}.cx{background:var(--other)}
 details{margin-top:18px;border-top:1px solid var(--line);padding-top:10px}summary{cursor:pointer;font-weight:600}.warning{color:var(--warn);font-weight:600}@media print{body{background:#fff}section{break-inside:auto}}
 )css";
@@ -223,7 +223,7 @@ class bundle_page {
     if (const sheet s = facts.stages(); !s.rows.empty()) table(s);
     for (const kernel::kernel_table& t : r.kernels) {
       heading("Kernels", t.at, triage_facts::launches(t.events));
-      table(facts.kernels(t), 3);
+      table(facts.kernels(t), {0, 1, 3, 2, 4, 7, 8, 10, 11, 5, 6}, 3);
       if (const std::string hidden = facts.hidden(t); !hidden.empty()) out_ += "<p class=\"dim\">" + html_text(hidden) + "</p>\n";
     }
     if (!r.overlaps.empty()) open("Overlap and idle time");
@@ -232,13 +232,13 @@ class bundle_page {
       out_ += "<dl>";
       for (const auto& [label, text] : facts.device(t.time)) out_ += "<dt>" + html_text(label) + "</dt><dd>" + html_text(page::spaced(text), 2048) + "</dd>";
       out_ += "</dl>\n";
-      table(facts.overlaps(t));
+      table(facts.overlaps(t), {0, 6, 1, 2, 7, 4, 5, 3, 8, 9, 10});
     }
     if (!r.overlaps.empty()) out_ += "</details>\n";
     if (!r.fusions.empty()) open("Fusion");
     for (const kernel::fusion_table& t : r.fusions) {
       heading("Fusion", t.at, "");
-      table(facts.fusions(t));
+      table(facts.fusions(t), {8, 0, 1, 2, 3, 10, 9, 4, 5, 6, 7, 11});
       if (!t.chains.empty()) table(facts.chains(t));
       if (t.similarity) out_ += "<p>Similarity " + html_text(t.similarity->first) + ": " + html_text(t.similarity->second, 2048) + "</p>\n";
     }
@@ -269,7 +269,7 @@ class bundle_page {
   // One bar per stage: what the families take of its GPU time.
   void stack(const triage_facts& facts, const kernel::kernel_table& t) {
     if (t.total.ns <= 0) return;
-    out_ += "<div class=\"dim\">" + html_text(name_of(t.at)) + ", " + html_text(facts.time(t.total)) + "</div><div class=\"stack\">";
+    out_ += "<div class=\"stage\">" + html_text(name_of(t.at)) + ", " + html_text(facts.time(t.total)) + "</div><div class=\"stack\">";
     std::string keys;
     for (const auto& [f, time] : t.by_family) {
       const double percent = 100 * ratio(time, t.total);
@@ -280,35 +280,30 @@ class bundle_page {
     out_ += "</div><div>" + keys + "</div>\n";
   }
 
-  // `bar`: the column whose percentage is drawn behind it.
-  void table(const sheet& s, std::size_t bar = SIZE_MAX) {
+  // Columns in the order of `chosen`, all if it is empty. `bar`: the column whose percentage is drawn behind it.
+  void table(const sheet& s, std::vector<std::size_t> chosen = {}, std::size_t bar = SIZE_MAX) {
+    if (chosen.empty())
+      for (std::size_t c = 0; c < s.columns.size(); ++c) chosen.push_back(c);
+    constexpr std::string_view classes[] = {"n", "", "name", "path", "prose"};  // by cell_kind
     out_ += "<div class=\"wide\"><table><thead><tr>";
-    const auto class_of = [&](std::size_t c) -> std::string_view {
-      switch (s.columns[c].kind) {
-        case cell_kind::number: return "n";
-        case cell_kind::name: return "name";
-        case cell_kind::path: return "path";
-        case cell_kind::prose: return "prose";
-        default: return "";
-      }
-    };
-    for (std::size_t c = 0; c < s.columns.size(); ++c) out_.append(s.columns[c].kind == cell_kind::number ? "<th class=\"n\">" : "<th>").append(s.columns[c].title).append("</th>");
+    for (const std::size_t c : chosen) out_.append(s.columns[c].kind == cell_kind::number ? "<th class=\"n\">" : "<th>").append(s.columns[c].title).append("</th>");
     out_ += "</tr></thead><tbody>\n";
     for (std::size_t r = 0; r < s.rows.size(); ++r) {
       out_ += "<tr>";
       bool tip = r < s.tips.size();
-      for (std::size_t c = 0; c < s.rows[r].size(); ++c) {
-        const std::string_view kind = class_of(c);
+      for (const std::size_t c : chosen) {
+        const std::string& cell = s.rows[r][c];
+        const std::string_view kind = classes[static_cast<std::size_t>(s.columns[c].kind)];
         out_.append("<td");
         if (!kind.empty()) out_.append(" class=\"").append(kind).append(c == bar ? " bar\"" : "\"");
         double percent = 0;
-        if (c == bar && hotpath::text::to_number(std::string_view(s.rows[r][c]).substr(0, s.rows[r][c].find('%')), percent)) out_ += " style=\"--w:" + width_of(percent) + "\"";
+        if (c == bar && hotpath::text::to_number(std::string_view(cell).substr(0, cell.find('%')), percent)) out_ += " style=\"--w:" + width_of(percent) + "\"";
         if (tip && s.columns[c].kind == cell_kind::name) out_ += " title=\"" + html_text(s.tips[r]) + "\"", tip = false;
-        out_ += ">" + html_text(s.rows[r][c], s.columns[c].kind == cell_kind::prose ? 2048 : 512) + "</td>";
+        out_ += ">" + html_text(cell, s.columns[c].kind == cell_kind::prose ? 2048 : 512) + "</td>";
       }
       out_ += "</tr>\n";
     }
-    if (s.rows.empty()) out_ += "<tr><td class=\"dim\" colspan=\"" + std::to_string(s.columns.size()) + "\">" + html_text(s.placeholder, 2048) + "</td></tr>\n";
+    if (s.rows.empty()) out_ += "<tr><td class=\"dim\" colspan=\"" + std::to_string(chosen.size()) + "\">" + html_text(s.placeholder, 2048) + "</td></tr>\n";
     out_ += "</tbody></table></div>\n";
   }
 
