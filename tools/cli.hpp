@@ -73,12 +73,20 @@ struct doctor_flags {
   output_flags out;
 };
 
+struct stats_flags {
+  std::string trace;
+  given report;
+  bool formula_guard = false;
+  output_flags out;
+};
+
 exit_code serve_profile(const serve_profile_flags&);
 exit_code serve_report(const serve_report_flags&);
 exit_code traffic(const traffic_flags&);
 exit_code export_requests(const export_flags&);
 exit_code metrics(const metrics_flags&);
 exit_code doctor(const doctor_flags&);
+exit_code stats(const stats_flags&);
 exit_code version(const output_flags&);
 
 // ---- speaking

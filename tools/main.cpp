@@ -156,6 +156,15 @@ void doctor(CLI::App& app, tools::doctor_flags& f) {
   a->footer("exit 0: nothing limits a measurement, 5: something does\n\nexample:\n  hotpath doctor --endpoint http://localhost:8000");
 }
 
+void stats(CLI::App& app, tools::stats_flags& f) {
+  CLI::App* a = app.add_subcommand("stats", "summaries of a GPU trace, as nsys stats prints them");
+  a->add_option("TRACE", f.trace, "export of nsys (SQLite), or a trace of torch's\nprofiler (JSON, gzip)")->required();
+  value(a, "--report", f.report, "LIST", "any of cuda_api_sum, cuda_gpu_kern_sum (with :base\nor :mangled for other names), cuda_gpu_mem_time_sum,\ncuda_gpu_mem_size_sum, nvtx_sum (default: all five)", "summary");
+  output(a, f.out, "table, csv or json (default: table)");
+  flag(a, "--formula-guard", f.formula_guard, "csv: a ' before names that a spreadsheet would run", "output");
+  a->footer("example:\n  hotpath stats report.sqlite --report cuda_gpu_kern_sum:base --format csv");
+}
+
 // The subcommand that was being read when parsing failed, or the program itself.
 const CLI::App& reached(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
@@ -212,8 +221,9 @@ int run(int argc, char** argv) {
   tools::export_flags rows;
   tools::metrics_flags look;
   tools::doctor_flags health;
+  tools::stats_flags sums;
   tools::output_flags version;
-  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows), metrics(app, look), doctor(app, health);
+  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows), metrics(app, look), doctor(app, health), stats(app, sums);
   output(app.add_subcommand("version", "print the version"), version, "text or json (default: text)");
   for (CLI::App* a : app.get_subcommands([](const CLI::App*) { return true; })) a->group("commands")->set_help_flag("-h,--help", "this text")->group("output");
   app.require_subcommand(0, 1);
@@ -241,6 +251,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("export")) return static_cast<int>(tools::export_requests(rows));
   if (app.got_subcommand("metrics")) return static_cast<int>(tools::metrics(look));
   if (app.got_subcommand("doctor")) return static_cast<int>(tools::doctor(health));
+  if (app.got_subcommand("stats")) return static_cast<int>(tools::stats(sums));
   if (app.got_subcommand("version") || show_version) return static_cast<int>(tools::version(version));
   tools::say("a command is missing");
   const std::string help = tidy(app.help());

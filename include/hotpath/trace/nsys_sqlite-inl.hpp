@@ -203,6 +203,12 @@ inline bool has_column(const nsys_found_table& t, std::string_view column) {
   return false;
 }
 
+// How many of a table's columns are read.
+inline std::size_t columns_read(const nsys_wants& wants, const nsys_table& t, const nsys_found_table& there) {
+  if (!wants.brief) return t.columns.size();
+  return t.name == nsys_kernels.name && (wants.short_names || !has_column(there, "demangledName")) ? 5 : t.brief;
+}
+
 // ---- rows -> events. v has the columns of the table in the order above; in a brief scan, n is the number of the first of them
 inline std::uint32_t index_of(sqlite3_value* v) {
   return sqlite3_value_type(v) == SQLITE_NULL ? model::no_index : static_cast<std::uint32_t>(sqlite3_value_int64(v));
@@ -671,8 +677,7 @@ inline void nsys_adopt(nsys_part& main, nsys_part& other) {
 inline result<void> nsys_rows(const nsys_scan& scan, nsys_part& part, const nsys_table& table, void (*step)(sqlite3_context*, int, sqlite3_value**), void* self, std::int64_t lo, std::int64_t hi) {
   const nsys_found_table& there = *scan.table(table.name);
   if (!has_column(there, "start") || !has_column(there, "end")) return {};  // said in `missing`
-  std::size_t n = scan.wants.brief ? table.brief : table.columns.size();
-  if (&table == &nsys_kernels && scan.wants.brief && (scan.wants.short_names || !has_column(there, "demangledName"))) n = 5;
+  const std::size_t n = columns_read(scan.wants, table, there);
   std::string sql = "SELECT hotpath_row(";
   for (std::size_t i = 0; i < n; ++i) {
     sql.append(i == 0 ? "" : ", ");
@@ -881,7 +886,7 @@ inline result<void> nsys_look(nsys_scan& scan, nsys_part& part, model::timeline&
     cuda = cuda || (t->has_rows && i < 5);
     if (!t->has_rows || !asked[i]) continue;
     bool first_of_table = true;
-    for (const nsys_column& c : wanted[i]->columns) {
+    for (const nsys_column& c : wanted[i]->columns.first(columns_read(scan.wants, *wanted[i], *t))) {
       if (has_column(*t, c.name)) continue;
       if (first_of_table) scan.missing.append(scan.missing.empty() ? "" : "; ").append(t->name).append(": ");
       scan.missing.append(first_of_table ? "" : ", ").append(c.name);
