@@ -128,11 +128,12 @@ struct kernel_table {
   std::vector<kernel_row> rows;                   // by total, largest first
   std::uint64_t events = 0, hidden_rows = 0, hidden_events = 0;  // rows below the cut or beyond the limit
   nanoseconds total{}, hidden{};                  // rows + hidden = total
-  nanoseconds busy{}, wall{};                     // union, and last end - first begin, per device, summed over devices
+  nanoseconds busy{}, wall{};                     // union, and union + the gaps that work of this stage ends, per device, summed over devices
   std::uint64_t steps = 0;
   std::vector<std::pair<family, nanoseconds>> by_family;   // all events of the stage, largest first
 };
 
+// Of one stage alone, wall is last end - first begin; the walls of several stages share it out.
 enum class idle_cause : std::uint8_t { host_bound, launch_latency, sync_wait, graph_gap, communication, other };
 inline constexpr std::string_view idle_cause_names[] = {"host bound", "launch latency", "sync wait", "graph gap", "waiting for communication", "other"};
 
@@ -142,12 +143,15 @@ struct device_time {
   std::uint64_t steps = 0;
   std::uint32_t streams = 0;                      // streams with work, of the busiest device
   nanoseconds wall{}, busy{}, idle{};             // busy + idle = wall
-  nanoseconds compute{}, comm{}, memory{};        // unions by class
-  nanoseconds exposed_comm{};                     // communication while no compute ran on another stream
+  nanoseconds compute{}, comm{}, memory{};        // unions; compute: all that is neither communication nor copying and setting of memory
+  nanoseconds exposed_comm{};                     // communication while no compute (as above) ran on another stream
   nanoseconds overlapped{};                       // two or more streams active
   struct part { nanoseconds time{}; std::uint64_t gaps = 0; };
   part idle_by[6] = {};                           // indexed by idle_cause; their sum is idle
-  std::optional<std::string> unknown;             // why idle and shares cannot be known (graphs whose kernels were not recorded)
+  struct of_step { std::uint32_t step = 0; nanoseconds idle{}; nanoseconds idle_by[6] = {}; };  // the gaps that work of this step ends
+  std::vector<of_step> by_step;                   // steps of this stage that have gaps, ascending
+  std::optional<std::string> unknown;             // why idle and shares cannot be known (graphs whose kernels were not recorded): idle, idle_by,
+                                                  // by_step and wall - busy are then empty, busy is what was recorded
 };
 
 struct overlap_row {
@@ -156,7 +160,9 @@ struct overlap_row {
   overlap_class cls = overlap_class::other;
   nanoseconds total{}, exclusive{}, hidden{}, hidden_by_compute{};
   double share = 0;                               // of busy time
-  std::optional<nanoseconds> saving_per_step;     // an upper bound of what could be won
+  nanoseconds saving{};                           // an upper bound of what could be won in the whole trace; 0: nothing
+  std::optional<nanoseconds> saving_per_step;     // the same per step, where there are steps
+  std::string bound;                              // what bounds it, a phrase
   std::optional<double> inflation;                // p50 overlapped / p50 alone, >= 20 of each
   std::string partner;                            // what hides it most
   std::string known_family;                       // id and name of a known overlap pattern that fits, or empty
