@@ -215,7 +215,7 @@ HOTPATH_FN void family_table::mark(std::string_view words, std::uint8_t where, s
     for (std::size_t i = begin; i < words.size() && words[i] != '|' && letters <= longest; ++i) {
       if (words[i] != ' ') {
         if (text::is_digit(words[i])) {
-          if (kept == 0 && letters > 0 && words[i - 1] != ' ') trimmed = hash, kept = letters;
+          if (letters > 0 && words[i - 1] != ' ' && !text::is_digit(words[i - 1])) trimmed = hash, kept = letters;
         } else {
           kept = 0;
         }
@@ -301,7 +301,7 @@ HOTPATH_FN result<void> add_rows(family_table& table, std::string_view text) {
   json::reader in(text);
   std::size_t count = 0;
   std::string wrong;
-  in.array([&] {
+  const bool rows = in.array([&] {
     if (!wrong.empty()) return;
     ++count;
     std::string id, words, none, detail_text, kind, on = "name";
@@ -331,6 +331,7 @@ HOTPATH_FN result<void> add_rows(family_table& table, std::string_view text) {
     else if (!table.add(row)) wrong = here + "want an id that no other row has, and words";
   });
   if (!in.finish()) return in.failure();
+  if (!rows) wrong = "want an array of rows";
   if (!wrong.empty()) return error{.code = errc::malformed, .detail = wrong};
   return {};
 }

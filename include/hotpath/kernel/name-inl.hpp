@@ -61,7 +61,8 @@ inline head head_of(std::string_view s) {
   for (std::size_t i = 0; i < s.size();) {
     const char c = s[i];
     if (c == ' ') {                          // what stood before was the type it returns
-      if (!h.path.ends_with("operator")) h.path.clear(), h.arguments.clear();
+      const bool before_parameters = i + 1 < s.size() && s[i + 1] == '(' && s.substr(i + 1, unnamed.size()) != unnamed;
+      if (!before_parameters && !h.path.ends_with("operator")) h.path.clear(), h.arguments.clear();
       ++i;
     } else if (c == '(') {
       if (s.substr(i, unnamed.size()) == unnamed) {
@@ -218,6 +219,7 @@ HOTPATH_FN std::string canonical_name(std::string_view raw) {
   if (h.end < s.size()) {
     const std::string_view rest = text::trim(std::string_view(s).substr(detail::behind_group(s, h.end)));
     if (s.back() != ',' && (rest.empty() || rest == "const" || rest.starts_with("[clone")) && h.end > 0 && s.find(')', h.end) != std::string::npos) s.resize(h.end);
+    if (!s.empty() && s.back() == ' ') s.pop_back();
   }
   std::size_t at = 0;
   while ((at = s.find("0x", at)) != std::string::npos) {
@@ -300,7 +302,7 @@ HOTPATH_FN std::vector<std::string_view> fused_ops(std::string_view raw) {
       "select_scatter", "slice_scatter", "select_backward", "slice_backward", "as_strided", "repeat_interleave", "floor_divide", "clamp_min", "clamp_max", "view_as_real",
       "view_as_complex", "split_with_sizes", "moe_forward", "moe_forward_shared", "nll_loss_forward", "nll_loss_backward", "unified_attention",
       "unified_attention_with_output", "rotary_embedding", "silu_and_mul", "scaled_fp8_quant", "static_scaled_fp8_quant", "dynamic_scaled_fp8_quant", "all_reduce",
-      "all_gather_into_tensor", "reduce_scatter_tensor", "wait_tensor", "upsample_nearest2d", "convert_element_type", "mse_loss", "linalg_vector_norm", "rsqrt",
+      "all_gather_into_tensor", "reduce_scatter_tensor", "wait_tensor", "upsample_nearest2d", "convert_element_type", "mse_loss", "linalg_vector_norm", "flex_attention", "flex_attention_backward", "flex_decoding", "var_mean",
   };
   std::vector<std::string_view> ops;
   std::string_view s = raw.substr(0, name_limit);
@@ -361,7 +363,20 @@ inline std::string tile_of(const head& h) {
   return numbers ? out : std::string();
 }
 
-// Functor, types and tiles, in their order, each once.
+// The whole numbers among the arguments, without suffixes: at most `count`, joined.
+inline std::string numbers_of(const head& h, int count, std::string_view joint) {
+  std::string out;
+  if (h.arguments.empty()) return out;
+  each_argument(h.arguments.back(), [&](std::string_view a) {
+    if (a.empty() || !text::is_digit(a.front()) || a == "0" || count-- <= 0) return;
+    std::size_t n = 0;
+    while (n < a.size() && n < 12 && text::is_digit(a[n])) ++n;
+    out.append(out.empty() ? std::string_view() : joint).append(a.substr(0, n));
+  });
+  return out;
+}
+
+// Functor, types and tiles, in their order, each once. Traits stand for their numbers, mainloops for the tile and types inside.
 inline void append_facts(const head& h, int depth, std::string& out, std::size_t max) {
   if (depth == 0 || h.arguments.empty()) return;
   each_argument(h.arguments.back(), [&](std::string_view a) {
@@ -371,13 +386,18 @@ inline void append_facts(const head& h, int depth, std::string& out, std::size_t
     std::string fact(short_type(inner.path));
     if (fact.empty()) fact = tile_of(inner);
     if (fact.empty() && is_plain_type(a)) return;
-    if (fact.empty() && is_carrier(inner.last())) return append_facts(inner, depth - 1, out, max);
+    if (fact.empty() && (is_carrier(inner.last()) || inner.last().starts_with("Collective"))) return append_facts(inner, depth - 1, out, max);
+    if (fact.empty() && inner.last().find("raits") != std::string_view::npos) {
+      fact = numbers_of(inner, 3, "x");
+      if (fact.empty()) return append_facts(inner, depth - 1, out, max);
+    }
     if (fact.empty()) {
       fact = inner.last();
       if (fact == "operator") fact = head_of(std::string_view(inner.path).substr(0, inner.path.size() - (std::min)(inner.path.size(), std::size_t{10}))).last();
       for (const std::string_view noise : {"array", "Array", "tuple", "TrivialOffsetCalculator", "LoadWithoutCast", "StoreWithoutCast", "LoadWithCast", "StoreWithCast",
-                                           "OffsetCalculator", "TensorListMetadata", "type", "C"})
+                                           "OffsetCalculator", "TensorListMetadata", "type", "C", "decltype", "identity"})
         if (fact == noise) return;
+      if (fact.starts_with("Mainloop") || fact.ends_with("Params") || fact.ends_with("Policy")) return;
     }
     const std::string wrapped = "," + out + ",", wanted = "," + fact + ",";
     if (wrapped.find(wanted) == std::string::npos) out.append(out.empty() ? "" : ",").append(fact);
@@ -421,7 +441,8 @@ inline std::string short_triton(std::string_view s) {
 HOTPATH_FN std::string short_name(std::string_view raw, std::size_t max) {
   if (max < 16) max = 16;
   const std::string s = canonical_name(raw);
-  const std::string_view plain = detail::without_kd(s);
+  std::string_view plain = detail::without_kd(s);
+  if (plain.starts_with("void ")) plain.remove_prefix(5);
   if (s.starts_with("Cijk_")) return detail::fitted(detail::short_tensile(plain), max);
   if (s.starts_with("triton_") && s.find("_fused") != std::string::npos) return detail::fitted(detail::short_triton(plain), max);
   if (s.starts_with("_Z")) {                                             // unreadable: the last identifier of its path
@@ -453,6 +474,7 @@ HOTPATH_FN std::string short_name(std::string_view raw, std::size_t max) {
   }
   std::string facts;
   detail::append_facts(h, 6, facts, max);
+  if (facts.empty()) facts = detail::numbers_of(h, 4, ",");
   if (!facts.empty()) {
     if (out.size() + facts.size() + 2 > max && out.size() + 10 < max) {
       facts.resize(max - out.size() - 4);
