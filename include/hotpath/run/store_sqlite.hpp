@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 #include <hotpath/core/result.hpp>
 #include <hotpath/core/time.hpp>
 #include <hotpath/model/client.hpp>
@@ -83,6 +84,13 @@ class store_sqlite {
   std::unique_ptr<writer> w_;
 };
 
+// A kernel report that was kept with a run: what its traces say of the same server.
+struct kernel_profile {
+  std::string source;        // which traces: equal sources replace each other
+  nanoseconds added{};       // CLOCK_REALTIME
+  std::string report;        // JSON, schema hotpath.triage/1
+};
+
 // Reads a run, also one that is being written: each loop sees the rows committed when it began. One thread at a time. Nothing is
 // trusted: a hostile or damaged file is an error (code malformed), with bounded time and memory.
 class stored_run {
@@ -113,6 +121,12 @@ class stored_run {
   result<void> for_each_scrape(F&& f) {
     return for_each<model::scrape>(f);
   }
+
+  // Those that were kept, in the order of keeping; a run without any: empty.
+  result<std::vector<kernel_profile>> kernel_profiles();
+  // Keeps one with the run at `path`, in place of the one with the same source. Refused: what open() refuses, a run that is being written,
+  // a run whose log is damaged, a report of more than 64 MiB. Either all of it is stored or nothing changed.
+  static result<void> keep(const std::string& path, const kernel_profile& p);
 
   stored_run(stored_run&&) noexcept;
   stored_run& operator=(stored_run&&) noexcept;

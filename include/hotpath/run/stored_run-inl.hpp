@@ -378,4 +378,93 @@ inline result<bool> stored_run::next(cursor& c, model::scrape& s) {
   return true;
 }
 
+// ---- kernel profiles
+
+namespace detail {
+inline std::int64_t checksum_of(std::string_view source, std::int64_t added, std::string_view report) {
+  checksum c;
+  c.bytes(source), c.word(static_cast<std::uint64_t>(added)), c.bytes(report);
+  return c.value();
+}
+// Whether the table is there; malformed when it is another than ours.
+inline result<bool> has_profiles(database& db, const std::string& shown) {
+  auto s = db.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1", "cannot read the schema");
+  if (!s) return s.error();
+  s->bind(1, profiles_table.name);
+  const int rc = s->step();
+  if (rc == SQLITE_DONE) return false;
+  if (rc != SQLITE_ROW) return db.fail("cannot read the schema");
+  if (s->bytes(0) != profiles_table.sql) return path_error(errc::malformed, shown, "the table kernel_profiles is not as hotpath makes it");
+  return true;
+}
+}  // namespace detail
+
+inline result<std::vector<kernel_profile>> stored_run::kernel_profiles() {
+  std::vector<kernel_profile> all;
+  r_->refill();
+  auto there = detail::has_profiles(r_->db, r_->path.shown);
+  if (!there) return there.error();
+  if (!*there) return all;
+  cursor c;
+  if (auto ok = c.start(*r_, "kernel_profiles", "row, checksum, source, added_ns, report"); !ok) return ok.error();
+  for (;;) {
+    auto row = c.step();
+    if (!row) return row.error();
+    if (!*row) return all;
+    kernel_profile p{std::string(c.rows.bytes(2)), nanoseconds{c.rows.integer(3)}, std::string(c.rows.bytes(4))};
+    const std::int64_t sum = c.rows.integer(1);
+    if (sum != detail::checksum_of(p.source, p.added.ns, p.report)) return c.bad("row " + std::to_string(**row) + " is damaged: its checksum is wrong");
+    c.have.add(sum);
+    all.push_back(std::move(p));
+  }
+}
+
+inline result<void> stored_run::keep(const std::string& path, const kernel_profile& p) {
+  auto run = open(path);
+  if (!run) return run.error();
+  const detail::run_path where = run->r_->path;
+  if (run->r_->damaged_log) return detail::path_error(errc::malformed, where.shown, "its write-ahead log is damaged: nothing is added to it");
+  if (p.report.size() > (64u << 20)) return detail::path_error(errc::over_limit, where.shown, "the report has " + std::to_string(p.report.size()) + " bytes, a run keeps at most 64 MiB", "use --kernel-table-limit");
+  auto lock = detail::writer_lock::take(where);  // says who is writing
+  if (!lock) return lock.error();
+  auto kept = run->kernel_profiles();
+  if (!kept) return kept.error();
+  run = error{};  // closes the reader
+  auto db = detail::database::open(where.absolute(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, where.shown);
+  if (!db) return db.error();
+  sqlite3_busy_timeout(db->get(), 5000);
+  sqlite3_limit(db->get(), SQLITE_LIMIT_LENGTH, detail::longest_row);
+  sqlite3_db_config(db->get(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  for (const int off : {SQLITE_DBCONFIG_TRUSTED_SCHEMA, SQLITE_DBCONFIG_ENABLE_TRIGGER, SQLITE_DBCONFIG_ENABLE_VIEW}) sqlite3_db_config(db->get(), off, 0, nullptr);
+  constexpr std::string_view doing = "cannot keep the kernel profile";
+  if (auto ok = db->exec("BEGIN IMMEDIATE", doing); !ok) return ok;
+  const auto add = [&]() -> result<void> {
+    auto there = detail::has_profiles(*db, where.shown);
+    if (!there) return there.error();
+    if (!*there)
+      if (auto ok = db->exec(detail::profiles_table.sql.data(), doing); !ok) return ok;
+    detail::total sum;
+    for (const kernel_profile& k : *kept)
+      if (k.source != p.source) sum.add(detail::checksum_of(k.source, k.added.ns, k.report));
+    const std::int64_t own = detail::checksum_of(p.source, p.added.ns, p.report);
+    sum.add(own);
+    auto forget = db->prepare("DELETE FROM kernel_profiles WHERE source = ?1", doing);
+    if (!forget) return forget.error();
+    forget->bind(1, std::string_view(p.source));
+    auto insert = db->prepare("INSERT INTO kernel_profiles(checksum, source, added_ns, report) VALUES(?1, ?2, ?3, ?4)", doing);
+    if (!insert) return insert.error();
+    insert->bind(1, own), insert->bind(2, std::string_view(p.source)), insert->bind(3, p.added.ns), insert->bind(4, std::string_view(p.report));
+    auto total = db->prepare("INSERT OR REPLACE INTO totals VALUES('kernel_profiles', ?1, ?2)", doing);
+    if (!total) return total.error();
+    total->bind(1, sum.rows), total->bind(2, static_cast<std::int64_t>(sum.sum));
+    for (detail::statement* s : {&*forget, &*insert, &*total})
+      if (s->run() != SQLITE_DONE) return db->fail(doing);
+    return db->exec("COMMIT", doing);
+  };
+  auto done = add();
+  if (!done) db->try_exec("ROLLBACK");
+  db->close();
+  return done;
+}
+
 }  // namespace hotpath::inline HOTPATH_ABI::run

@@ -245,6 +245,11 @@ inline constexpr table scrapes_table{
 inline constexpr table text_table{
     "request_text",
     "CREATE TABLE request_text(idx INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, prompt TEXT, completion TEXT) STRICT"};
+// Kernel reports that were kept with the run, if any were: JSON, schema hotpath.triage/1. checksum: of source, added_ns and report.
+inline constexpr table profiles_table{
+    "kernel_profiles",
+    "CREATE TABLE kernel_profiles(row INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, source TEXT NOT NULL, added_ns INTEGER NOT NULL, "
+    "report TEXT NOT NULL) STRICT"};
 // Which requests failed, and how: a few rows, whatever the size of the run.
 inline constexpr const char* failed_index = "CREATE INDEX requests_failed ON requests(status, error) WHERE status <> 'ok'";
 
