@@ -232,7 +232,8 @@ TEST_CASE("kernel: rows of the user come first, keep their text, and are refused
   CHECK_FALSE(table.add({.id = "ours", .what = family::moe, .words = "a"}));
   CHECK_FALSE(table.add({.id = "gemm", .what = family::moe, .words = "a"}));
   CHECK_FALSE(table.add({.id = "", .what = family::moe, .words = "a"}));
-  CHECK_FALSE(table.add({.id = "empty", .what = family::moe, .words = " | "}));
+  CHECK_FALSE(table.add({.id = "empty", .what = family::moe, .words = " | ", .none = "wordthatnorowhas"}));
+  CHECK(table.classify("wordthatnorowhas").what == family::other);
   CHECK(table.size() == built_in + 1);
   const auto id = table.classify("zeta_kernel");
   CHECK(id.what == family::moe);

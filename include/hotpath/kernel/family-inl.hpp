@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/kernel/family-inl.hpp - bodies of kernel/family.hpp.
 #pragma once
+#include <algorithm>
 #include <hotpath/core/json.hpp>
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/detail/words.hpp>
@@ -124,7 +125,19 @@ HOTPATH_FN overlap_class class_of(family f) {
 HOTPATH_FN family_table::family_table() {
   slots_.assign(4096, 0);
   rows_.reserve(sizeof detail::builtin_rows / sizeof detail::builtin_rows[0]);
-  for (const family_row& row : detail::builtin_rows) rows_.push_back(compile(row));
+  for (const family_row& row : detail::builtin_rows) {
+    rows_.push_back(compile(row));
+    index(rows_.size() - 1, rows_.back().terms);
+  }
+}
+
+// An alternative can only fit where its first word is.
+HOTPATH_FN void family_table::index(std::size_t row, const std::vector<term>& terms) {
+  bool begins = true;
+  for (const term& t : terms) {
+    if (begins && (asking_[t.word].empty() || asking_[t.word].back() != row)) asking_[t.word].push_back(static_cast<std::uint32_t>(row));
+    begins = t.where == 0;
+  }
 }
 
 HOTPATH_FN const family_table& family_table::builtin() {
@@ -139,6 +152,8 @@ HOTPATH_FN bool family_table::add(const family_row& row) {
   compiled made = compile(row);
   if (made.terms.empty()) return false;
   rows_.insert(rows_.begin() + static_cast<std::ptrdiff_t>(added_++), std::move(made));
+  for (auto& rows : asking_) rows.clear();
+  for (std::size_t i = 0; i < rows_.size(); ++i) index(i, rows_[i].terms);
   return true;
 }
 
@@ -163,6 +178,7 @@ HOTPATH_FN void family_table::parse_terms(std::string_view s, std::vector<term>&
       for (const char ch : word)
         if (detail::is_alnum(ch)) letters += text::to_lower(ch);
       if (letters.empty()) return;
+      (where == detail::in_arguments ? longest_argument_ : longest_) = (std::max)(where == detail::in_arguments ? longest_argument_ : longest_, letters.size());
       out.push_back({word_id(letters), where});
       any = true;
     });
@@ -179,6 +195,7 @@ HOTPATH_FN std::uint32_t family_table::word_id(std::string_view word) {
   std::size_t at = slot(word);
   if (slots_[at] != 0) return slots_[at] - 1;
   vocabulary_.emplace_back(word);
+  asking_.emplace_back();
   const auto id = static_cast<std::uint32_t>(vocabulary_.size() - 1);
   if (vocabulary_.size() * 2 > slots_.size()) {
     slots_.assign(slots_.size() * 2, 0);
@@ -191,7 +208,7 @@ HOTPATH_FN std::uint32_t family_table::word_id(std::string_view word) {
 
 // Every run of neighbouring words that is in the vocabulary, with and without the digits at its end.
 HOTPATH_FN void family_table::mark(std::string_view words, std::uint8_t where, std::vector<std::uint8_t>& present) const {
-  constexpr std::size_t longest = 48;      // letters; more than any word of a row
+  const std::size_t longest = where == detail::in_arguments ? longest_argument_ : longest_;
   const auto look = [&](std::uint64_t hash, std::string_view from, std::size_t letters, std::uint8_t bits) {
     for (std::size_t i = hash & (slots_.size() - 1); slots_[i] != 0; i = (i + 1) & (slots_.size() - 1)) {
       const std::string_view w = vocabulary_[slots_[i] - 1];
@@ -246,9 +263,15 @@ HOTPATH_FN bool family_table::fits(const std::vector<term>& terms, const std::ve
 }
 
 HOTPATH_FN const family_table::compiled* family_table::first(row_on on, const std::vector<std::uint8_t>& present, std::size_t rows) const {
-  for (std::size_t i = 0; i < rows; ++i)
-    if (rows_[i].on == on && fits(rows_[i].terms, present) && !fits(rows_[i].none, present)) return &rows_[i];
-  return nullptr;
+  std::size_t best = rows;
+  for (std::size_t word = 0; word < present.size(); ++word) {
+    if (present[word] == 0) continue;
+    for (const std::uint32_t i : asking_[word]) {
+      if (i >= best) break;
+      if (rows_[i].on == on && fits(rows_[i].terms, present) && !fits(rows_[i].none, present)) best = i;
+    }
+  }
+  return best < rows ? &rows_[best] : nullptr;
 }
 
 HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hints h) const {

@@ -102,6 +102,7 @@ class family_table {
   compiled compile(const family_row& row);
   void parse_terms(std::string_view text, std::vector<term>& out);
   std::uint32_t word_id(std::string_view word);
+  void index(std::size_t row, const std::vector<term>& terms);
   void mark(std::string_view words, std::uint8_t where, std::vector<std::uint8_t>& present) const;
   const compiled* first(row_on on, const std::vector<std::uint8_t>& present, std::size_t rows) const;   // among the first `rows`
   static bool fits(const std::vector<term>& terms, const std::vector<std::uint8_t>& present);
@@ -110,6 +111,8 @@ class family_table {
   std::size_t added_ = 0;
   std::vector<std::string> vocabulary_;     // what the rows look for
   std::vector<std::uint32_t> slots_;        // open addressing: 1 + index into vocabulary_
+  std::vector<std::vector<std::uint32_t>> asking_;   // by word: the rows that it can make fit, first to last
+  std::size_t longest_ = 0, longest_argument_ = 0;   // letters of a word, and of one with @
 };
 
 // By the built-in table.
