@@ -235,8 +235,9 @@ inline std::string same(const hotpath::model::timeline& a, const hotpath::model:
       if (std::memcmp(&x[i], &y[i], sizeof x[i]) != 0) return false;
     return true;
   };
-  if (a.names.size() != b.names.size()) return "names";
-  for (hotpath::name_id i = 0; i < a.names.size(); ++i) if (a.names[i] != b.names[i]) return "name " + std::to_string(i);
+  for (hotpath::name_id i = 0; i < a.names.size() && i < b.names.size(); ++i)
+    if (a.names[i] != b.names[i]) return "name " + std::to_string(i) + ": " + std::string(a.names[i]) + " and " + std::string(b.names[i]);
+  if (a.names.size() != b.names.size()) return std::to_string(a.names.size()) + " and " + std::to_string(b.names.size()) + " names";
   if (!rows(a.gpu, b.gpu)) return "gpu";
   if (!rows(a.api, b.api)) return "api";
   if (!rows(a.ops, b.ops)) return "ops";

@@ -417,8 +417,14 @@ HOTPATH_FN bool reader::scaled(std::int64_t& out, unsigned power) {
 HOTPATH_FN bool reader::cut_short() const noexcept {
   if (fault_ == fault::none) return false;
   if (at_ == end_ || fault_ == fault::open_string) return true;
-  const bool may_go_on = fault_ == fault::bad_literal || fault_ == fault::bad_hex || fault_ == fault::lone_surrogate || fault_ == fault::ill_formed_utf8;
-  return may_go_on && end_ - at_ < 12;  // the longest of them: a pair of \uXXXX
+  const std::string_view rest(at_, static_cast<std::size_t>(end_ - at_));
+  switch (fault_) {
+    case fault::bad_literal: return std::string_view(*at_ == 't' ? "true" : *at_ == 'f' ? "false" : "null").starts_with(rest);
+    case fault::bad_hex: return rest.size() < 6;            // \uXXXX
+    case fault::lone_surrogate: return rest.size() < 12;    // a pair of them
+    case fault::ill_formed_utf8: return rest.size() < 4;
+    default: return false;
+  }
 }
 
 HOTPATH_FN bool reader::number(double& out) {

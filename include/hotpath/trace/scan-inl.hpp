@@ -6,7 +6,7 @@
 namespace hotpath::inline HOTPATH_ABI::trace::detail {
 
 HOTPATH_FN bool mend(std::string& e, std::size_t fault, unsigned& tries) {
-  if (++tries > 64 || fault >= e.size()) return false;
+  if (++tries > 32 || fault >= e.size()) return false;
   // A number as C's printf or Python writes what is none.
   std::size_t end = fault;
   if (e[end] == '-') ++end;

@@ -91,7 +91,7 @@ stopped scan_events(json::reader& in, std::string_view text, std::size_t p, std:
 }
 
 // What is wrong with an event, in place: a raw NaN, nan, inf, -Infinity ... becomes "" and blanks, and a quote that stands raw in a string gets its
-// backslash. False: `event` is not JSON for another reason, or more than 64 places are. `fault`: where the reader found something else.
+// backslash. False: `event` is not JSON for another reason, or more than 32 places are. `fault`: where the reader found something else.
 bool mend(std::string& event, std::size_t fault, unsigned& tries);
 
 // The document around the events: prolog, list, epilog, in chunks, in order. Handler:
@@ -162,42 +162,33 @@ class document {
 
   // Returns how much of the text is done with; the rest needs more text.
   std::size_t run(std::string_view text, std::uint64_t offset, bool last) {
-    std::size_t p = 0, told = 0;
-    const bool done = [&] {
-      for (;;) {
-        const where before = state_;
-        if (gap_ && !close_gap(text, p, offset, last)) return true;
-        if (state_ >= where::events_first && state_ <= where::events_rest) {
-          const stopped s = scan_events(in_, text, p, offset, state_, h_);
-          const std::size_t from = p;
-          p = s.at;
-          told = p;
-          (void)from;
-          if (s.why == stop::array_end) {
-            about.complete = true;
-            state_ = about.array_root ? where::end : where::root_rest;
-            told = p - 1;
-          } else if (s.why == stop::syntax) {
-            syntax(text, p, s.fault, offset);
-            told = p;
-            if (state_ == where::failed) return true;
-          } else {
-            return true;
-          }
-          continue;
-        }
-        if (state_ == where::failed) return true;
-        if (!outside(text, p, offset, last)) {
-          h_.around(text.substr(told, p - told), about.complete);
-          return true;
-        }
-        if (state_ == where::events_first && before != where::events_first) {
-          h_.around(text.substr(told, p - told), about.complete);
-          told = p;
-        }
+    std::size_t p = 0, told = 0;  // told: what h_.around() need not be told any more
+    while (state_ != where::failed) {
+      if (gap_) {
+        if (!close_gap(text, p, offset, last)) break;
+        told = p;
       }
-    }();
-    (void)done;
+      if (state_ >= where::events_first && state_ <= where::events_rest) {
+        const stopped s = scan_events(in_, text, p, offset, state_, h_);
+        told = p = s.at;
+        if (s.why == stop::array_end) {
+          about.complete = true;
+          state_ = about.array_root ? where::end : where::root_rest;
+          told = p - 1;
+        } else if (s.why != stop::syntax || !syntax(text, p, s.fault, offset, last)) {
+          break;
+        } else {
+          told = p;
+        }
+        continue;
+      }
+      const bool on = outside(text, p, offset, last);
+      if (!on || state_ == where::events_first) {
+        h_.around(text.substr(told, p - told), about.complete);
+        told = p;
+      }
+      if (!on) break;
+    }
     return p;
   }
 
@@ -340,19 +331,21 @@ class document {
     note_key();
   }
 
-  // At an element that is no JSON. Mends it, or gives it up and goes on behind it.
-  void syntax(std::string_view text, std::size_t& p, std::uint64_t fault, std::uint64_t offset) {
+  // At an element that is no JSON. Mends it, or gives it up and goes on behind it. False: wants more text, or the file is refused.
+  bool syntax(std::string_view text, std::size_t& p, std::uint64_t fault, std::uint64_t offset, bool last) {
     std::string what = in_.ok() ? std::string("want ',' or ']' between events") : std::string("an event is not JSON: ").append(in_.failure().detail);
-    if (options_.strict) return fail(fault, std::move(what));
+    if (options_.strict) return fail(fault, std::move(what)), false;
     // How far it goes: to the next event, or to the end of the list.
+    constexpr std::size_t longest = 1u << 20;
     const std::size_t next = event_start_after(text, p + 1);
+    if (next == text.size() && !last && next - p < longest) return false;
     std::size_t end = next;
+    other_writer(text.substr(p, next - p), offset + p);
     if (next == text.size()) {
-      const std::size_t close = text.find("\"traceName\"", p);
-      const std::size_t bracket = text.rfind(']', close == std::string_view::npos ? text.size() : close);
-      end = bracket != std::string_view::npos && bracket > p ? bracket : text.size();
+      const std::size_t bracket = text.rfind(']', text.find("\"traceName\"", p));
+      end = bracket != std::string_view::npos && bracket > p ? bracket : next;
     }
-    if (state_ != where::events_rest && text[p] == '{' && end - p < (1u << 20)) {
+    if (state_ != where::events_rest && text[p] == '{' && end - p < longest / 8 && !about.two_writers) {
       mended_.assign(text.substr(p, end - p));
       while (!mended_.empty() && mended_.back() != '}') mended_.pop_back();
       const std::size_t size = mended_.size();
@@ -361,32 +354,27 @@ class document {
         in_.reset(mended_);
         if (h_.event(in_, mended_, offset + p)) {
           if (skip_white(mended_, in_.offset()) != mended_.size()) break;
-          h_.lost(model::trace_fault::repaired_text, fault, "raw quotes or numbers such as NaN were mended");
+          lose(model::trace_fault::repaired_text, fault, "raw quotes or numbers such as NaN were mended");
           p += size;
           state_ = where::events_rest;
-          return;
+          return true;
         }
         at = in_.offset();
       }
     }
     h_.broken_event(text.substr(static_cast<std::size_t>(fault - offset)), fault, std::move(what));
+    const std::size_t behind = end != text.size() ? skip_white(text, end + 1) : end;
     if (next != text.size()) {
-      other_writer(text.substr(p, next - p), offset + p);
       p = next;
       state_ = where::events_value;
+    } else if (behind != text.size() && (text[behind] == ',' || text[behind] == '}')) {
+      p = end;  // it was the last one: the list closes behind it
+      state_ = where::events_rest;
     } else {
-      // Perhaps the last one: the list closes behind it. Else the next event is in text to come.
-      if (end != text.size() && end > p) {
-        const std::size_t q = skip_white(text, end + 1);
-        if (q != text.size() && (text[q] == ',' || text[q] == '}')) {
-          p = end;
-          state_ = where::events_rest;
-          return;
-        }
-      }
       ++p;
       gap_ = true;
     }
+    return true;
   }
 
   void too_long() {
