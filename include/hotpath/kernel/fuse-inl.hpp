@@ -703,7 +703,7 @@ HOTPATH_FN result<std::vector<fuse_pattern>> parse_patterns(std::string_view jso
       else if (key != "schema" && bad.empty()) bad = "unknown member \"" + text::printable(key, 64) + "\", want \"patterns\": [..] and \"replace\": true or false";
     });
   } else if (in.ok()) {
-    bad = "want {\"patterns\": [..]}";
+    return error{.code = errc::malformed, .detail = "want {\"patterns\": [..]}"};
   }
   if (!in.finish()) return in.failure();
   if (!bad.empty()) return error{.code = errc::malformed, .detail = std::move(bad)};
