@@ -101,12 +101,13 @@ template <class V, is<kernel::triage_report> T> void members(V& v, T& r) {
 
 // ---- words of enums
 
+struct words_of_enums {};  // so that overloads declared later are found, too
 inline constexpr std::string_view class_names[] = {"compute", "communication", "memory", "elementwise", "other"};  // kernel::overlap_class
-inline const auto& names_of(model::stage) { return model::stage_names; }
-inline const auto& names_of(kernel::fusion_state) { return kernel::fusion_state_names; }
-inline const auto& names_of(kernel::condition_state) { return kernel::condition_state_names; }
-inline const auto& names_of(kernel::health) { return kernel::health_names; }
-inline const auto& names_of(kernel::overlap_class) { return class_names; }
+inline const auto& names_of(words_of_enums, model::stage) { return model::stage_names; }
+inline const auto& names_of(words_of_enums, kernel::fusion_state) { return kernel::fusion_state_names; }
+inline const auto& names_of(words_of_enums, kernel::condition_state) { return kernel::condition_state_names; }
+inline const auto& names_of(words_of_enums, kernel::health) { return kernel::health_names; }
+inline const auto& names_of(words_of_enums, kernel::overlap_class) { return class_names; }
 
 template <class T> inline constexpr bool is_optional = false;
 template <class T> inline constexpr bool is_optional<std::optional<T>> = true;
@@ -157,7 +158,7 @@ struct out {
     } else if constexpr (std::is_same_v<T, kernel::family>) {
       w.value(kernel::family_name(m));
     } else if constexpr (std::is_enum_v<T>) {
-      w.value(names_of(m)[static_cast<std::size_t>(m)]);
+      w.value(names_of(words_of_enums{}, m)[static_cast<std::size_t>(m)]);
     } else if constexpr (std::is_same_v<T, std::string> || std::is_arithmetic_v<T>) {
       w.value(m);
     } else if (is_tall<T> || indent == 0) {
@@ -222,7 +223,7 @@ struct in {
     }
   }
   template <class E> static bool named(std::string_view word, E& m) {
-    const auto& names = names_of(m);
+    const auto& names = names_of(words_of_enums{}, m);
     for (std::size_t i = 0; i < std::size(names); ++i)
       if (names[i] == word) return m = static_cast<E>(i), true;
     return false;
