@@ -92,7 +92,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
       else if (score < second) second = score;
     }
     // One pair has no spread: nothing tells a right lag from a wrong one. Nor does a second lag that fits almost as well.
-    if (longer != shorter && !expected && (pairs < 3 || second / 2 < best_score)) out.ambiguous = true;
+    if (longer != shorter && !expected && (pairs < 3 || second / 2 <= best_score)) out.ambiguous = true;
     else out.differences.insert(out.differences.end(), best.begin(), best.end());
     i = ei, j = ej;
   }
