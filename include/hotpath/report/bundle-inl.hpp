@@ -272,7 +272,7 @@ class bundle_page {
     out_ += "<div class=\"stage\">" + html_text(name_of(t.at)) + ", " + html_text(facts.time(t.total)) + "</div><div class=\"stack\">";
     std::string keys;
     for (const auto& [f, time] : t.by_family) {
-      const double percent = 100 * ratio(time, t.total);
+      const double percent = 100 * time.s() / t.total.s();
       const std::string name = html_text(kernel::family_name(f)) + " " + triage_facts::share(percent);
       out_ += "<i class=\"" + std::string(color(f)) + "\" style=\"width:" + width_of(percent) + "\" title=\"" + name + "\"></i>";
       if (percent >= 0.95) keys += "<span class=\"key\"><i class=\"" + std::string(color(f)) + "\"></i>" + name + "</span> ";
