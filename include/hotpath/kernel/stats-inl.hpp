@@ -138,14 +138,16 @@ HOTPATH_FN stats_row row_of(stats_columns columns) {
     }
     r.median = static_cast<double>(lower) / 2 + static_cast<double>(upper) / 2;
   }
-  if (r.count > 1) {  // two passes, corrected for the mean's rounding
-    double squares = 0, rest = 0;
-    each_value(columns, [&](std::uint64_t v) {
-      const double d = static_cast<double>(v) - r.mean;
-      squares += d * d, rest += d;
-    });
-    const double variance = (squares - rest * rest / n) / (n - 1);
-    r.deviation = variance > 0 ? __builtin_sqrt(variance) : 0;
+  std::uint64_t room = 0;
+  if (r.count > 1 && !__builtin_mul_overflow(r.count, r.max, &room)) {  // exact, so that the order of the values does not matter
+    __extension__ using wide = unsigned __int128;
+    wide squares = 0;
+    each_value(columns, [&](std::uint64_t v) { squares += wide{v} * v; });
+    r.deviation = __builtin_sqrt(static_cast<double>(r.count * squares - wide{r.total} * r.total) / (n * (n - 1)));
+  } else if (r.count > 1) {
+    double squares = 0;
+    each_value(columns, [&](std::uint64_t v) { squares += (static_cast<double>(v) - r.mean) * (static_cast<double>(v) - r.mean); });
+    r.deviation = __builtin_sqrt(squares / (n - 1));
   }
   return r;
 }
