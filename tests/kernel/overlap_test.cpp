@@ -326,6 +326,17 @@ TEST_CASE("kernel: of two traces the mapping one tells the places, by name and s
   CHECK(find(t, "all_reduce")->exclusive == 600_us);
 }
 
+TEST_CASE("kernel: times and durations at the ends of what 64 bits hold neither wrap nor stop the overlap table") {
+  built b;
+  for (std::uint32_t i = 0; i < 40; ++i)
+    b.add_ns(i % 2 == 0 ? "k" : "c", i < 20 ? INT64_MIN / 2 + i : INT64_MAX / 3 + i, INT64_MAX / 2, {.what = i % 2 == 0 ? family::gemm : family::comm, .stream = i % 3});
+  b.add_ns("late", INT64_MAX - 3, 1, {});
+  b.finish();
+  const auto t = kernel::overlap(b.s, stage::all, {.min_share = 0});
+  CHECK(t.time.busy.ns > 0);
+  CHECK(t.time.wall >= t.time.busy);
+}
+
 TEST_CASE("kernel: the cut and the limit hide rows and count them") {
   const built b = training(10, false);
   const std::size_t all = kernel::overlap(b.s, stage::decode, {.min_share = 0}).rows.size();

@@ -18,30 +18,60 @@ inline constexpr double headroom_share = 45, hidden_share = 65;   // percent of 
 inline constexpr nanoseconds longest_latency{100'000};            // from a finished launch call to work; beyond it something else is waited for
 inline constexpr std::size_t samples_for_inflation = 20;          // of each side
 
-// Time by (row, row that hid it), kept small by merging.
+// Time by (row, row that hid it) of the rows that are wanted: an array where that is small, else a list kept short by merging.
 class partner_times {
  public:
-  void count(std::uint32_t row, std::uint32_t by, nanoseconds time) {
-    if (times_.size() >= limit_) merge();
-    times_.push_back({std::uint64_t{row} << 32 | by, time});
+  partner_times() = default;
+  explicit partner_times(const std::vector<std::uint8_t>& wanted) : rows_(wanted.size()) {
+    for (const std::uint8_t w : wanted) place_.push_back(w != 0 ? wanted_++ : no_index);
+    if (wanted_ * rows_ <= most_cells) cells_.resize(wanted_ * rows_);
   }
-  // by (row, partner) ascending, each once
-  struct entry { std::uint64_t key; nanoseconds time; };
-  const std::vector<entry>& merge() {
-    sort_in_place(times_.data(), times_.data() + times_.size(), [](const entry& a, const entry& b) { return a.key < b.key; });
-    std::size_t kept = 0;
-    for (const entry e : times_) {
-      if (kept != 0 && times_[kept - 1].key == e.key) add(times_[kept - 1].time, e.time);
-      else times_[kept++] = e;
+  void count(std::uint32_t row, std::uint32_t by, nanoseconds time) {
+    const std::uint32_t at = place_[row];
+    if (at == no_index) return;
+    if (!cells_.empty()) return add(cells_[at * rows_ + by], time);
+    if (list_.size() >= limit_) merge();
+    list_.push_back({std::uint64_t{row} << 32 | by, time}), merged_ = false;
+  }
+  // The row that hid `row` for the longest time; no_index: none did.
+  std::uint32_t most(std::uint32_t row) {
+    std::uint32_t best = no_index;
+    nanoseconds longest;
+    const auto see = [&](std::uint32_t by, nanoseconds time) {
+      if (longest < time) longest = time, best = by;
+    };
+    if (!cells_.empty()) {
+      for (std::uint32_t by = 0; by < rows_; ++by) see(by, cells_[place_[row] * rows_ + by]);
+    } else {
+      if (!merged_) merge();
+      auto p = std::lower_bound(list_.begin(), list_.end(), std::uint64_t{row} << 32, [](const entry& e, std::uint64_t key) { return e.key < key; });
+      for (; p != list_.end() && p->key >> 32 == row; ++p) see(static_cast<std::uint32_t>(p->key), p->time);
     }
-    times_.resize(kept);
-    limit_ = (std::max)(std::size_t{1} << 16, 2 * kept);
-    return times_;
+    return best;
   }
 
  private:
-  std::vector<entry> times_;
+  static constexpr std::size_t most_cells = std::size_t{1} << 20;
+  struct entry { std::uint64_t key; nanoseconds time; };
+  void merge() {
+    sort_in_place(list_.data(), list_.data() + list_.size(), [](const entry& a, const entry& b) { return a.key < b.key; });
+    std::size_t kept = 0;
+    for (const entry e : list_) {
+      if (kept != 0 && list_[kept - 1].key == e.key) add(list_[kept - 1].time, e.time);
+      else list_[kept++] = e;
+    }
+    list_.resize(kept);
+    limit_ = (std::max)(std::size_t{1} << 16, 2 * kept);
+    merged_ = true;
+  }
+
+  std::vector<std::uint32_t> place_;
+  std::size_t rows_ = 0;
+  std::uint32_t wanted_ = 0;
+  std::vector<nanoseconds> cells_;
+  std::vector<entry> list_;
   std::size_t limit_ = std::size_t{1} << 16;
+  bool merged_ = false;
 };
 
 // How each launch of a selection ran beside others, and the sums of its devices.
@@ -87,11 +117,13 @@ inline std::vector<overlap_class> classes_of(const subject& s) {
 
 // One sweep per device. Time behind a begin needs no list of what is active: what ran beside an event between its two edges is the difference of
 // running sums. Only the partner's name looks at the active ones, at most `most_active` of them, so that the whole stays O(n log n).
-HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std::vector<overlap_class>& class_of_identity, const std::vector<std::uint32_t>* row_of) {
+HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std::vector<overlap_class>& class_of_identity, const std::vector<std::uint32_t>* row_of,
+                                const std::vector<std::uint8_t>& wanted) {
   constexpr std::size_t most_active = 32;
   const auto& gpu = s.trace->gpu;
   overlaps out;
   out.hidden.resize(v.events.size()), out.by_compute.resize(v.events.size());
+  if (row_of != nullptr) out.partners = partner_times(wanted);
   std::vector<std::vector<std::uint32_t>> of_device(v.devices);
   for (std::uint32_t p = 0; p < v.events.size(); ++p) of_device[v.device_of[v.lane_of[p]]].push_back(p);
   std::vector<nanoseconds> alone(v.lanes.size());        // so far: this lane was the only one with class compute
@@ -312,9 +344,9 @@ enum class tie : std::uint8_t { none, unclear, risk };
 // Whether work that follows at once on the same stream looks as if it belonged together.
 inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, const std::vector<overlap_class>& class_of_identity) {
   if (other == no_index) return tie::none;
-  const model::gpu_event &a = s.trace->gpu[event], &b = s.trace->gpu[other];
-  const nanoseconds between = (std::max)(nanoseconds{}, a.begin < b.begin ? b.begin - a.end() : a.begin - b.end());
-  const nanoseconds tight = (std::clamp)(nanoseconds{a.duration.ns / 100 * 15}, nanoseconds{2'000}, nanoseconds{20'000});
+  const interval a = span_of(s.trace->gpu[event]), b = span_of(s.trace->gpu[other]);
+  const nanoseconds between = (std::max)(nanoseconds{}, a.begin < b.begin ? b.begin - a.end : a.begin - b.end);
+  const nanoseconds tight = (std::clamp)(nanoseconds{(a.end - a.begin).ns * 15 / 100}, nanoseconds{2'000}, nanoseconds{20'000});
   if (tight < between) return tie::none;
   const site *mine = site_at(s, event), *theirs = site_at(s, other);
   if (mine != nullptr && theirs != nullptr) {
@@ -458,13 +490,13 @@ HOTPATH_FN const overlap_family* find_overlap_family(overlap_class cls, std::str
 HOTPATH_FN device_time time_of(const subject& s, stage at) {
   using namespace tables;
   const selection v = select(s, at);
-  return account(s, at, v, look_beside(s, v, classes_of(s), nullptr));
+  return account(s, at, v, look_beside(s, v, classes_of(s), nullptr, {}));
 }
 
 HOTPATH_FN std::vector<launch_overlap> overlap_of_launches(const subject& s, stage at) {
   using namespace tables;
   const selection v = select(s, at);
-  const overlaps beside = look_beside(s, v, classes_of(s), nullptr);
+  const overlaps beside = look_beside(s, v, classes_of(s), nullptr, {});
   std::vector<launch_overlap> out(v.events.size());
   for (std::size_t p = 0; p < out.size(); ++p) out[p] = {v.events[p], beside.hidden[p], beside.by_compute[p]};
   return out;
@@ -486,20 +518,28 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     if (row == no_index) row = static_cast<std::uint32_t>(some_identity.size()), some_identity.push_back(id);
     row_of[p] = row;
   }
-  overlaps beside = look_beside(s, v, class_of_identity, &row_of);
+  // Which rows may be shown is known before the sweep: their partners alone are looked for.
+  const nanoseconds busy = busy_of(s, v);
+  std::vector<overlap_sums> sums(some_identity.size());
+  for (std::uint32_t p = 0; p < v.events.size(); ++p) {
+    const interval e = span_of(s.trace->gpu[v.events[p]]);
+    add(sums[row_of[p]].total, e.end - e.begin);
+  }
+  std::vector<std::uint8_t> wanted;
+  for (const overlap_sums& r : sums) wanted.push_back(r.total >= least_total && percent(r.total, busy) >= options.min_share ? 1 : 0);
+  overlaps beside = look_beside(s, v, class_of_identity, &row_of, wanted);
   out.time = account(s, at, v, beside);
   if (v.events.empty()) return out.no_rows = "no GPU work in this stage", out;
   if (out.time.unknown) return out.no_rows = *out.time.unknown, out;
   if (out.time.streams < 2) return out.no_rows = "only one stream has work: nothing can overlap", out;
 
   const auto& gpu = s.trace->gpu;
-  std::vector<overlap_sums> sums(some_identity.size());
   nanoseconds alone[5] = {};
   for (std::uint32_t p = 0; p < v.events.size(); ++p) {
     overlap_sums& r = sums[row_of[p]];
     const interval e = span_of(gpu[v.events[p]]);
     const nanoseconds d = e.end - e.begin;
-    add(r.total, d), add(r.hidden, beside.hidden[p]), add(r.exclusive, d - beside.hidden[p]), add(r.by_compute, beside.by_compute[p]);
+    add(r.hidden, beside.hidden[p]), add(r.exclusive, d - beside.hidden[p]), add(r.by_compute, beside.by_compute[p]);
     add(alone[static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]])], d - beside.hidden[p]);
     if (r.longest == no_index || gpu[v.events[r.longest]].duration < gpu[v.events[p]].duration) r.longest = p;
   }
@@ -524,10 +564,9 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
 
   const groups of_row = group(row_of, static_cast<std::uint32_t>(sums.size()));
   const groups of_lane = group(v.lane_of, static_cast<std::uint32_t>(v.lanes.size()));
-  const auto& partners = beside.partners.merge();
-  const place_finder own(s, at);
   std::optional<place_finder> mapped;
   if (options.mapping != nullptr) mapped.emplace(*options.mapping, at);
+  site_times where(s.map.sites.size());
   std::vector<std::int64_t> over, apart;
   for (const candidate& c : found) {
     const overlap_sums& r = sums[c.row];
@@ -567,24 +606,28 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
       const std::uint32_t p = of_row.at[k];
       const nanoseconds d = gpu[v.events[p]].duration;
       if (beside.hidden[p].ns == 0) apart.push_back(d.ns);
-      else if (2 * beside.hidden[p].ns >= d.ns) over.push_back(d.ns);  // brushed by others: neither
+      else if (d - beside.hidden[p] <= beside.hidden[p]) over.push_back(d.ns);  // brushed by others: neither
     }
     if (over.size() >= samples_for_inflation && apart.size() >= samples_for_inflation)
       if (const nanoseconds base = quantile(apart, 50); base.ns > 0) row.inflation = static_cast<double>(quantile(over, 50).ns) / static_cast<double>(base.ns);
 
-    auto p = std::lower_bound(partners.begin(), partners.end(), std::uint64_t{c.row} << 32, [](const auto& e, std::uint64_t key) { return e.key < key; });
-    nanoseconds most;
-    for (; p != partners.end() && p->key >> 32 == c.row; ++p)
-      if (most < p->time) most = p->time, row.partner = s.identities[some_identity[static_cast<std::uint32_t>(p->key)]].canonical;
+    if (const std::uint32_t by = beside.partners.most(c.row); by != no_index) row.partner = s.identities[some_identity[by]].canonical;
 
-    const kernel_row* where = mapped ? mapped->find(row.kernel) : nullptr;
-    if (where == nullptr) where = own.find(row.kernel);
-    std::string_view op, location, stack;
-    if (where != nullptr) {
-      op = where->cpu_op;
-      if (!where->places.empty()) location = where->places[0].location, stack = where->places[0].stack;
-      row.scope = !location.empty() ? location : op;
+    std::vector<place> places;
+    std::string op;
+    if (const kernel_row* there = mapped ? mapped->find(row.kernel) : nullptr; there != nullptr) {
+      places = there->places, op = there->cpu_op;
+    } else {
+      where.clear();
+      for (std::uint32_t k = of_row.first[c.row]; k < of_row.first[std::size_t{c.row} + 1]; ++k) {
+        const std::uint32_t i = v.events[of_row.at[k]];
+        if (const std::uint32_t at_site = at_or_none(s.map.site_of, i); at_site < s.map.sites.size()) where.count(at_site, gpu[i].duration);
+      }
+      where.fill(s.map.sites, r.total, places, op);
     }
+    std::string_view location, stack;
+    if (!places.empty()) location = places[0].location, stack = places[0].stack;
+    row.scope = !location.empty() ? location : std::string_view(op);
     if (const overlap_family* f = find_overlap_family(row.cls, row.kernel, op, location, stack)) row.known_family = describe(*f, options.server);
   }
   if (out.rows.empty()) out.no_rows = out.hidden_rows != 0 ? "no row reaches the least share" : "nothing runs alone that other kinds of work could hide";
