@@ -34,6 +34,7 @@ TEST_CASE("kernel: a canonical name has one blank at a time, no parameters, and 
   CHECK(canonical_name("Memcpy HtoD (Pinned -> Device)") == "Memcpy HtoD (Pinned -> Device)");
   CHECK(canonical_name("Memset (Device)") == "Memset (Device)");
   CHECK(canonical_name("f<X::operator()(int) const::{lambda()#1}>(X) [clone .kd]") == "f<X::operator()(int) const::{lambda()#1}>");
+  CHECK(canonical_name("void <unnamed>::f<ns::<unnamed>::X<int>>(T1 *)") == "void (anonymous namespace)::f<ns::(anonymous namespace)::X<int>>");   // as nsys writes it
   CHECK(canonical_name("f(int") == "f(int");                                              // cut off: as it is
   CHECK(canonical_name("") == "");
 }
@@ -100,6 +101,7 @@ TEST_CASE("kernel: a short name keeps the function and what tells it apart, in 6
   CHECK(short_name("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>, std::array<char*, 3ul> >(int)") == "vectorized_elementwise_kernel<CUDAFunctor_add>");
   CHECK(short_name("void cutlass::Kernel2<cutlass_80_tensorop_bf16_s16816gemm_bf16_64x64>(int)") == "cutlass_80_tensorop_bf16_s16816gemm_bf16_64x64");
   CHECK(short_name("void flash::flash_fwd_kernel<Flash_fwd_kernel_traits<64, 128, 128, 4, false, false, cutlass::bfloat16_t>, false>(int)") == "flash_fwd_kernel<64x128x128>");
+  CHECK(short_name("void flash::flash_fwd_kernel<Flash_fwd_kernel_traits<(int)128, (int)128, (int)64, cutlass::bfloat16_t>>(int)") == "flash_fwd_kernel<128x128x64>");
   CHECK(short_name("triton_red_fused__unsafe_view_add_addmm_mul_native_layer_norm_split_unsqueeze_19") == "triton_red[add addmm mul native_layer_norm]#19");
   CHECK(short_name("triton_poi_fused__unsafe_view_clone_slice_transpose_11") == "triton_poi[_unsafe_view clone slice transpose]#11");
   CHECK(short_name("Memcpy HtoD (Pinned -> Device)") == "Memcpy HtoD (Pinned -> Device)");

@@ -117,9 +117,9 @@ inline bool is_carrier(std::string_view function) {
 }
 
 inline bool is_plain_type(std::string_view t) {
-  for (const std::string_view p : {"float", "double", "int", "unsigned", "long", "short", "char", "bool", "true", "false", "void", "signed"})
+  for (const std::string_view p : {"float", "double", "int", "unsigned", "long", "short", "char", "bool", "true", "false", "signed"})
     if (t.starts_with(p) && (t.size() == p.size() || !is_identifier(t[p.size()]))) return true;
-  return t.empty() || text::is_digit(t.front()) || t.front() == '-' || t.front() == '(' || t.front() == '&';
+  return t.empty() || t == "void" || text::is_digit(t.front()) || t.front() == '-' || t.front() == '&' || (t.front() == '(' && !t.starts_with(unnamed));
 }
 
 // f(head) for each function or functor that the carrier `h` carries, to a depth of six carriers.
@@ -174,6 +174,9 @@ inline std::string collapsed(std::string_view s) {
     else if (!out.empty() && out.back() != ' ') out += ' ';
   }
   if (!out.empty() && out.back() == ' ') out.pop_back();
+  // nsys' spelling of an anonymous namespace; its bare < would not balance.
+  constexpr std::string_view theirs = "<unnamed>";
+  for (std::size_t i = 0; (i = out.find(theirs, i)) != std::string::npos && out.size() + anonymous.size() <= name_limit;) out.replace(i, theirs.size(), anonymous);
   return out;
 }
 
@@ -368,6 +371,7 @@ inline std::string numbers_of(const head& h, int count, std::string_view joint) 
   std::string out;
   if (h.arguments.empty()) return out;
   each_argument(h.arguments.back(), [&](std::string_view a) {
+    if (a.starts_with("(int)")) a.remove_prefix(5);                      // nsys writes the type
     if (a.empty() || !text::is_digit(a.front()) || a == "0" || count-- <= 0) return;
     std::size_t n = 0;
     while (n < a.size() && n < 12 && text::is_digit(a[n])) ++n;
@@ -380,7 +384,7 @@ inline std::string numbers_of(const head& h, int count, std::string_view joint) 
 inline void append_facts(const head& h, int depth, std::string& out, std::size_t max) {
   if (depth == 0 || h.arguments.empty()) return;
   each_argument(h.arguments.back(), [&](std::string_view a) {
-    if (out.size() > max || a.empty() || a == "true" || a == "false" || a == "void" || text::is_digit(a.front()) || a.front() == '(') return;
+    if (out.size() > max || a.empty() || (is_plain_type(a) && short_type(a).empty() && a.front() != '&')) return;
     if (a.front() == '&') a.remove_prefix(1);
     const head inner = head_of(a);
     std::string fact(short_type(inner.path));
