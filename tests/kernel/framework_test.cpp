@@ -2,9 +2,8 @@
 #include <doctest/doctest.h>
 #include <hotpath/kernel/framework.hpp>
 #include <hotpath/kernel/server_args.hpp>
-#include <hotpath/trace.hpp>
-#include <hotpath/trace/zlib.hpp>
 #include <string>
+#include "dom.hpp"
 #include "support/data.hpp"
 
 using namespace hotpath;
@@ -87,9 +86,7 @@ TEST_CASE("kernel: frameworks of real traces, with no help from their names") {
   for (const auto& row : rows) {
     const auto path = hotpath_test::data_or_skip(std::string("torch-traces/") + row.file);
     if (!path) return;
-    const auto t = trace::read<trace::zlib>(*path);
-    REQUIRE(t);
-    const auto g = find_framework(*t);
+    const auto g = find_framework(hotpath_test::load_dom(*path));
     CHECK_MESSAGE(g.name == row.framework, row.file << ": " << g.reason);
   }
 }

@@ -4,10 +4,13 @@
 #include <hotpath/kernel/family.hpp>
 #include <hotpath/kernel/fuse.hpp>
 #include <hotpath/kernel/name.hpp>
-#include <hotpath/trace.hpp>
-#include <hotpath/trace/zlib.hpp>
+#include <hotpath/kernel/step.hpp>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
+#include "dom.hpp"
 #include "support/data.hpp"
 
 using namespace hotpath;
@@ -109,13 +112,13 @@ fusion_table run(const kernel_list& l, double min_share = 0) {
   return fuse(t.s, stage::all, {.framework = l.framework, .args = &args, .min_share = min_share});
 }
 
-// A real trace, everything chosen: names, operators through the external id; no steps, no places.
+// A real trace, everything chosen: names, steps, operators through the external id; no places.
 struct real {
   std::unique_ptr<model::timeline> held;                // the subject points to it, wherever this object goes
   subject s;
   explicit real(model::timeline read) : held(std::make_unique<model::timeline>(std::move(read))) {
     const model::timeline& t = *held;
-    s.trace = &t;
+    s.trace = &t, s.steps = find_steps(t);
     std::vector<std::pair<std::uint64_t, name_id>> ops;
     for (const auto& o : t.ops)
       if (o.external != model::no_id) ops.emplace_back(o.external, o.name);
@@ -140,9 +143,7 @@ struct real {
 std::optional<real> open(const std::string& file) {
   const auto path = hotpath_test::data_or_skip("torch-traces/" + file);
   if (!path) return {};
-  auto t = trace::read<trace::zlib>(*path);
-  REQUIRE(t);
-  return real(std::move(*t));
+  return real(hotpath_test::load_dom(*path));
 }
 
 const launch gemm{.us = 40, .name = "nvjet_tst_64x64_64x16_2x1_v_bz_TNT"};
@@ -319,6 +320,21 @@ TEST_CASE("kernel: the similarity note is high, medium or low by rule, and absen
   CHECK_FALSE(own({gemm, norm_k, gemm}).similarity);
 }
 
+TEST_CASE("kernel: a pattern that names another one replaces it, and one with the same kernels is not said twice") {
+  const auto ids = [](const std::vector<fuse_pattern>& patterns) {
+    const typed t({gemm, rms, quant}, "NVIDIA H100");
+    std::string out;
+    for (const auto& row : fuse(t.s, stage::all, {.framework = "vllm", .patterns = patterns, .min_share = 0}).rows) out += row.id;
+    return out;
+  };
+  const fuse_pattern wide{.id = "A", .name = "A", .chain = {{"rmsnorm"}, {"quant"}}, .priority = 5};
+  fuse_pattern wide_alone = wide, other{.id = "B", .name = "B", .chain = {{"is:gemm"}, {"rmsnorm"}}}, same{.id = "C", .name = "C", .chain = {{"norm|rmsnorm"}, {"quant"}}};
+  wide_alone.suppresses = "X|B";
+  CHECK(ids({wide, other}).size() == 2);
+  CHECK(ids({other, wide_alone}) == "A");
+  CHECK(ids({same, wide}) == "A");
+}
+
 TEST_CASE("kernel: rows below the share are counted, not shown") {
   const typed t({gemm, rms, quant, gemm, gemm}, "NVIDIA H100");
   const auto all = fuse(t.s, stage::all, {.framework = "vllm", .min_share = 0}), cut = fuse(t.s, stage::all, {.framework = "vllm", .min_share = 50});
@@ -338,6 +354,30 @@ TEST_CASE("kernel: chains that no pattern knows are listed, those that one names
   CHECK(table.chains[0].repetitions == 6);
   CHECK(*table.chains[0].gain_per_step == 12_us);
   CHECK(fuse(t.s, stage::all, {.framework = "vllm", .chains = 0}).chains.empty());
+}
+
+TEST_CASE("kernel: words of all patterns are found in one pass as they are one by one") {
+  kernel::detail::word_list words;
+  for (const fuse_pattern& p : builtin_patterns()) static_cast<void>(kernel::detail::compile_pattern(p, words));
+  for (const char* more : {"v", "x", "3d", "rms", "a b c"}) static_cast<void>(words.add(more));
+  CHECK(words.size() > 300);
+  std::size_t found = 0;
+  const auto compare = [&](const std::string& text) {
+    std::vector<std::uint8_t> has(words.size());
+    words.mark(text, has.data());
+    for (std::uint32_t w = 1; w < words.size(); ++w) {
+      CHECK_MESSAGE((has[w] != 0) == match_words(text, words[w]), text << " / " << words[w]);
+      found += has[w];
+    }
+  };
+  for (const fuse_pattern& p : builtin_patterns()) {
+    if (!p.id.starts_with('F')) continue;
+    for (const kernel_list& l : lists_of(std::string(hotpath_test::source_dir()) + "/tests/kernel/data/fuse/" + p.id + ".txt"))
+      for (const launch& k : l.launches)
+        for (const std::string& text : {words_of(k.name).function, kernel::detail::plain_words(k.op), kernel::detail::plain_words(k.place)}) compare(text);
+  }
+  for (const char* text : {"", " ", " v ", " v 3 d ", "rms norm", " fused add rms norm 2 d ", " a b ", " a b c d ", " x1 "}) compare(text);
+  CHECK(found > 200);
 }
 
 TEST_CASE("kernel: words in a template argument, a type or part of a word are no evidence") {
@@ -438,8 +478,9 @@ TEST_CASE("kernel: no pattern is an opportunity on traces that are of no serving
     if (!r) return;
     for (const char* framework : {"", "sglang", "vllm", "trtllm", "tokenspeed"}) {
       const auto args = *parse_server_args(R"({"tp_size":8,"model_path":"deepseek glm qwen3 qwen3.5 minimax kimi ltx gpt-oss"})");
-      const auto table = fuse(r->s, stage::all, {.framework = framework, .args = *framework != 0 ? &args : nullptr, .min_share = 0});
-      for (const auto& row : table.rows) CHECK_MESSAGE(row.state == fusion_state::already_fused, file << " as " << framework << ": " << row.id);
+      for (std::size_t at = 0; at < std::size(model::stage_names); ++at)
+        for (const auto& row : fuse(r->s, static_cast<stage>(at), {.framework = framework, .args = *framework != 0 ? &args : nullptr, .min_share = 0}).rows)
+          CHECK_MESSAGE(row.state == fusion_state::already_fused, file << " as " << framework << ": " << row.id);
     }
   }
 }
@@ -447,14 +488,16 @@ TEST_CASE("kernel: no pattern is an opportunity on traces that are of no serving
 TEST_CASE("kernel: on serving traces the chains that repeat are found, and the type Fp8KVCacheDataType is no quantization") {
   const auto sglang = open("tracelens/sglang_qwen3-8b_decode_mi3xx.json.gz");
   if (!sglang) return;
-  const auto table = fuse(sglang->s, stage::all, {.framework = "sglang"});
+  const auto table = fuse(sglang->s, stage::decode, {.framework = "sglang"});
   const fusion_row* const norm_rope = find(table, "F05", fusion_state::opportunity);
   REQUIRE_MESSAGE(norm_rope != nullptr, text_of(table));
   CHECK(norm_rope->repetitions == 36);                  // the layers of Qwen3-8B
   CHECK(*norm_rope->adjacency == doctest::Approx(100));
+  CHECK(norm_rope->related == nanoseconds{165'971});     // summed from the file by another program: the shorter of each norm and the rotary embedding behind it
+  CHECK(*norm_rope->gain_per_step == norm_rope->related);
   CHECK(find(table, "F03", fusion_state::already_fused) != nullptr);
   CHECK(find(table, "F17", fusion_state::opportunity) == nullptr);
-  const sequence seq = sequence_of(sglang->s, stage::all);
+  const sequence seq = sequence_of(sglang->s, stage::decode);
   std::uint64_t layers = 0;
   for (const auto& part : seq.parts)
     if (const auto l = find_loop(seq.tokens_of(part))) layers = (std::max)(layers, l->repetitions);
@@ -462,16 +505,17 @@ TEST_CASE("kernel: on serving traces the chains that repeat are found, and the t
 
   const auto vllm = open("tracelens/vllm_b200_eager_prefill.json.gz");
   if (!vllm) return;
-  const auto b200 = fuse(vllm->s, stage::all, {.framework = "vllm"});
+  const auto b200 = fuse(vllm->s, stage::prefill, {.framework = "vllm"});
   const fusion_row* const ar = find(b200, "C089", fusion_state::opportunity);
   REQUIRE_MESSAGE(ar != nullptr, text_of(b200));
   CHECK(ar->repetitions == 73);                         // two per layer of 36, and the embedding's
+  CHECK(ar->related == nanoseconds{456'644});
   CHECK(find(b200, "F32", fusion_state::opportunity) == nullptr);
   CHECK(find(b200, "F34", fusion_state::opportunity) == nullptr);
   CHECK(find(b200, "F41", fusion_state::already_fused) != nullptr);
 
   const auto prefill = open("tracelens/sglang_qwen3-8b_prefill_mi3xx.json.gz");
   if (!prefill) return;
-  const auto bf16 = fuse(prefill->s, stage::all, {.framework = "vllm", .min_share = 0});   // its norm kernel has "quant" in its name and quantizes nothing
+  const auto bf16 = fuse(prefill->s, stage::prefill, {.framework = "vllm", .min_share = 0});   // its norm kernel has "quant" in its name and quantizes nothing
   for (const char* id : {"F32", "F34", "F35", "C090", "C091", "C093"}) CHECK_MESSAGE(find(bf16, id, fusion_state::opportunity) == nullptr, id);
 }

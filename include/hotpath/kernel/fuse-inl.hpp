@@ -57,20 +57,20 @@ struct fuse_term {
 // Alternatives one after the other; an alternative ends with a term whose word is no_index.
 using fuse_terms = std::vector<fuse_term>;
 
-// The distinct word sequences of all patterns, and which of them a text has. Two letters lead from a word's beginning to those that may stand there.
+// The distinct word sequences of all patterns, and which of them a text has: as match_words() of kernel/name.hpp, for all of them in one pass. Two
+// letters lead from a word's beginning to the sequences that may stand there.
 class word_list {
  public:
-  word_list() : texts_(1), heads_(26 * 27, 0), next_(1, 0) {}
+  word_list() : texts_(1), heads_(37 * 37, 0), next_(1, 0) {}
   std::uint32_t add(std::string_view words) {
     std::string joined;                                   // without gaps: "rmsnorm" finds rms_norm, and the other way round
     for (const char c : words)
-      if (const char l = text::to_lower(c); (l >= 'a' && l <= 'z') || text::is_digit(l)) joined += l;
+      if (letter(text::to_lower(c)) != 0) joined += text::to_lower(c);
     if (joined.empty()) return 0;
-    for (std::uint32_t i = 1; i < texts_.size(); ++i)
+    for (std::uint32_t i = heads_[head(joined, 0)]; i != 0; i = next_[i])
       if (texts_[i] == joined) return i;
     const auto id = static_cast<std::uint32_t>(texts_.size());
-    if (const std::size_t h = head(joined, 0); h < heads_.size()) next_.push_back(std::exchange(heads_[h], id));
-    else next_.push_back(std::exchange(others_, id));
+    next_.push_back(std::exchange(heads_[head(joined, 0)], id));
     texts_.push_back(std::move(joined));
     return id;
   }
@@ -80,28 +80,39 @@ class word_list {
   // has[i] = 1 for each word sequence of `text`, which is as symbol_words::function.
   void mark(std::string_view text, std::uint8_t* has) const {
     for (std::size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == ' ' || (i > 0 && text[i - 1] != ' ')) continue;
-      if (const std::size_t h = head(text, i); h < heads_.size()) chase(heads_[h], text, has);
+      if (letter(text[i]) == 0 || (i > 0 && text[i - 1] != ' ')) continue;
+      // A sequence of one letter stands where no second one follows, or another one.
+      const std::size_t h = head(text, i);
+      for (const std::size_t at : {h, h - h % 37}) {
+        for (std::uint32_t w = heads_[at]; w != 0; w = next_[w])
+          if (has[w] == 0) has[w] = stands(text, i, texts_[w]);
+        if (h % 37 == 0) break;
+      }
     }
-    chase(others_, text, has);
   }
 
  private:
-  // Of the letters at `i`, gaps left out; beyond the table where the first is none, or the second no letter.
+  static constexpr std::size_t letter(char c) {           // 0: none
+    return c >= 'a' && c <= 'z' ? static_cast<std::size_t>(c - 'a') + 1 : text::is_digit(c) ? static_cast<std::size_t>(c - '0') + 27 : 0;
+  }
+  // Of the letters at `i`, gaps left out.
   static std::size_t head(std::string_view s, std::size_t i) {
-    if (s[i] < 'a' || s[i] > 'z') return SIZE_MAX;
     std::size_t k = i + 1;
     while (k < s.size() && s[k] == ' ') ++k;
-    if (k == s.size() || s[k] < 'a' || s[k] > 'z') return static_cast<std::size_t>(s[i] - 'a') * 27 + 26;
-    return static_cast<std::size_t>(s[i] - 'a') * 27 + static_cast<std::size_t>(s[k] - 'a');
+    return letter(s[i]) * 37 + (k < s.size() ? letter(s[k]) : 0);
   }
-  void chase(std::uint32_t i, std::string_view text, std::uint8_t* has) const {
-    for (; i != 0; i = next_[i])
-      if (has[i] == 0) has[i] = match_words(text, texts_[i]);
+  static bool stands(std::string_view s, std::size_t at, std::string_view joined) {
+    for (const char c : joined) {
+      while (at < s.size() && s[at] == ' ') ++at;
+      if (at == s.size() || s[at] != c) return false;
+      ++at;
+    }
+    if (!text::is_digit(joined.back()))
+      while (at < s.size() && text::is_digit(s[at])) ++at;
+    return at == s.size() || s[at] == ' ';
   }
   std::vector<std::string> texts_;      // [0] unused
   std::vector<std::uint32_t> heads_, next_;
-  std::uint32_t others_ = 0;
 };
 
 // Words of an operator or a place, in the form of symbol_words::function: every character that is none of a word parts, and so does a change of case.
@@ -164,10 +175,11 @@ inline constexpr std::size_t longest_chain = 8;    // groups of a pattern: one b
 // What all tokens' names, operators and places say, each distinct text looked at once.
 class token_words {
  public:
-  token_words(const subject& s, const sequence& seq, const word_list& words) : subject_(s), words_(words) {
+  // Names that take less than 0.001 % of the time decide nothing, so that a trace of a million names costs no more than one of 100,000.
+  token_words(const subject& s, const sequence& seq, const word_list& words) : subject_(s), words_(words), least_(seq.total / 100'000) {
     key_numbers names, sites;
     for (const auto& t : seq.tokens) {
-      const bool known = t.identity < s.identities.size(), placed = t.site < s.map.sites.size();
+      const bool looked_at = t.time >= least_, known = looked_at && t.identity < s.identities.size(), placed = looked_at && t.site < s.map.sites.size();
       const std::uint32_t n = names[known ? std::uint64_t{s.identities[t.identity].raw} + 1 : 0], p = sites[placed ? std::uint64_t{t.site} + 1 : 0];
       if (n == names_.size()) names_.push_back(known ? mark(words_of(s.trace->name(s.identities[t.identity].raw)).function) : marks(words.size()));
       if (p == ops_.size()) {
@@ -180,6 +192,7 @@ class token_words {
     }
   }
   bool any(const fuse_terms& terms, const sequence& seq, std::size_t token) const {
+    if (seq.tokens[token].time < least_) return false;
     bool fits = true, empty = true;
     for (const fuse_term& t : terms) {
       if (t.word == no_index) {
@@ -216,6 +229,7 @@ class token_words {
   }
   const subject& subject_;
   const word_list& words_;
+  const nanoseconds least_;
   std::vector<marks> names_, ops_, places_;
   std::vector<std::uint32_t> name_of_, site_of_;
 };
@@ -396,18 +410,15 @@ class fuser {
       return a.row->chain.size() != b.row->chain.size() ? a.row->chain.size() > b.row->chain.size() : a.row < b.row;
     });
     const token_words told(s_, seq_, words);
-    std::vector<bool> worth(seq_.tokens.size());       // names that never took a hundred-thousandth of the time decide nothing
-    for (std::size_t t = 0; t < worth.size(); ++t) worth[t] = seq_.total.ns <= 0 || seq_.tokens[t].time.ns >= seq_.total.ns / 10'000'000;
     std::vector<std::uint8_t> mask(seq_.tokens.size());
     for (const compiled_pattern& c : patterns) {
-      find_fused(c, told, worth);
+      find_fused(c, told);
       const std::size_t groups = c.row->chain.size();
       if (groups < 2 || has_piece(suppressed_, c.row->id)) continue;
       std::uint8_t seen = 0;
       bool collective = false;
       for (std::size_t t = 0; t < mask.size(); ++t) {
         mask[t] = 0;
-        if (!worth[t]) continue;
         for (std::size_t g = 0; g < groups; ++g)
           if (told.any(c.any[g + 1], seq_, t) && !told.any(c.none[g + 1], seq_, t)) mask[t] = static_cast<std::uint8_t>(mask[t] | 1u << g);
         seen |= mask[t];
@@ -426,14 +437,14 @@ class fuser {
     std::string text;
   };
 
-  void find_fused(const compiled_pattern& c, const token_words& told, const std::vector<bool>& worth) {
+  void find_fused(const compiled_pattern& c, const token_words& told) {
     if (c.any[0].empty()) return;
     std::vector<std::uint32_t> tokens;
     nanoseconds time{};
     std::uint64_t launches = 0;
     bool fresh = false;
     for (std::uint32_t t = 0; t < seq_.tokens.size(); ++t) {
-      if (!worth[t] || !told.any(c.any[0], seq_, t) || told.any(c.none[0], seq_, t)) continue;
+      if (!told.any(c.any[0], seq_, t) || told.any(c.none[0], seq_, t)) continue;
       tokens.push_back(t), time += seq_.tokens[t].time, launches += seq_.tokens[t].launches;
       fresh = fresh || !claimed_fused_[t];
     }
@@ -457,18 +468,18 @@ class fuser {
     const std::size_t groups = p.chain.size();
     std::size_t present = 0;
     for (std::size_t g = 0; g < groups; ++g) present += seen >> g & 1;
-    if (present < 2 || present + 1 < groups) return;
-    if (present < groups) {                             // all but one: only a likeness
+    if (present < 2) return;
+    if (present < groups) {                             // not all: only a likeness
       std::vector<std::uint8_t> rest(mask.size());
       for (std::size_t t = 0; t < mask.size(); ++t)
         for (std::size_t g = 0, to = 0; g < groups; ++g)
           if ((seen >> g & 1) != 0) rest[t] = static_cast<std::uint8_t>(rest[t] | (mask[t] >> g & 1) << to++);
-      return like(p, walk_chain(s_, seq_, rest, present), present, false, judge(p, world_, collective, o_.args), mask);
+      return like(p, walk_chain(s_, seq_, rest, present), present, present + 1 == groups ? 2 : 1, judge(p, world_, collective, o_.args), mask);
     }
     const chain_walk w = walk_chain(s_, seq_, mask, groups);
     verdict v = judge(p, world_, collective, o_.args);
     const double adjacency = w.adjacency(groups), share = percent_of(w.saving.gone, seq_.total);
-    if (w.complete < o_.min_repetitions || adjacency < o_.min_adjacency || v.refused || v.open) return like(p, w, groups, true, v, mask);
+    if (w.complete < o_.min_repetitions || adjacency < o_.min_adjacency || v.refused || v.open) return like(p, w, groups, 3, v, mask);
     if (share < p.min_share) return;
     std::vector<std::uint32_t> tokens;
     bool fresh = false;
@@ -492,6 +503,7 @@ class fuser {
     row.rationale.append(" of ").append(std::to_string(row.repetitions)).append(" repetitions");
     for (const auto& [text, state] : row.conditions)
       if (state == condition_state::not_met || text.ends_with(" is on")) row.rationale.append("; ").append(text);
+    if (p.source.starts_with("in-flight")) row.rationale.append("; known from a pull request, ").append(p.source);
     add(std::move(row), tokens);
   }
 
@@ -532,10 +544,10 @@ class fuser {
   }
 
   // The strongest likeness that is no finding: high, every group is there and adjacent, but a condition is not met or not known; medium, all but one, adjacent;
-  // low, at least two, not adjacent.
-  void like(const fuse_pattern& p, const chain_walk& w, std::size_t groups, bool all, const verdict& v, const std::vector<std::uint8_t>& mask) {
+  // low, at least two, not adjacent. `level`: what it is when the groups that are there are adjacent.
+  void like(const fuse_pattern& p, const chain_walk& w, std::size_t groups, int level, const verdict& v, const std::vector<std::uint8_t>& mask) {
     const bool adjacent = w.complete >= o_.min_repetitions && w.adjacency(groups) >= o_.min_adjacency;
-    hint h{.level = all && adjacent ? 3 : adjacent ? 2 : 1, .share = 0, .text = {}};
+    hint h{.level = adjacent ? level : 1, .share = 0, .text = {}};
     if (h.level == 3 && !v.refused && !v.open) return;
     if (h.level < 3 && (v.refused || v.open)) return;   // neither the kernels nor the conditions: nothing to say
     nanoseconds time{};
@@ -544,7 +556,7 @@ class fuser {
     h.share = percent_of(h.level == 1 ? time : w.saving.gone, seq_.total);
     if (h.share < (std::max)(p.min_share, o_.min_share) || h.level < best_.level || (h.level == best_.level && h.share <= best_.share)) return;
     h.text = p.id + " " + p.name + ": ";
-    if (h.level == 3) h.text.append("its kernels follow each other in ").append(whole_percent(w.adjacency(groups))).append(" % of the repetitions, but not shown to hold: ").append(v.why);
+    if (h.level == 3) h.text.append("its kernels follow each other in ").append(whole_percent(w.adjacency(groups))).append(" % of the repetitions, but a condition is not met or not known: ").append(v.why);
     else if (h.level == 2) h.text.append("all but one of its kernels follow each other in ").append(whole_percent(w.adjacency(groups))).append(" % of the repetitions");
     else h.text.append(std::to_string(groups)).append(" of its kernels run in this stage and follow each other in ").append(std::to_string(w.complete)).append(" of ").append(std::to_string(w.repetitions(groups))).append(" repetitions");
     best_ = std::move(h);
