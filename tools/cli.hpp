@@ -80,6 +80,36 @@ struct stats_flags {
   output_flags out;
 };
 
+struct trace_flags {
+  enum command { info, slice, merge, repair, convert } what = info;
+  std::vector<std::string> files;
+  std::string output;
+  given to, time, step, rank, category, align, tolerance;
+  output_flags out;
+};
+
+struct triage_flags {
+  given positional, input, mapping, formal, framework, stage, rank, time_range, server_args, server_log, patterns, pid_substring, into;
+  std::vector<std::string> captures;
+  std::string min_share = "1", kernel_limit = "0", overlap_limit = "0";
+  bool formula_guard = false;
+  output_flags out;
+};
+
+struct bundle_flags {
+  std::vector<std::string> items;
+  given title, output, framework, rank;
+  std::string min_share = "1";
+  bool no_contents = false;
+  output_flags out;
+};
+
+struct diff_flags {
+  std::string a, b, margin = "5", min_share = "1";
+  given stage, rank;
+  output_flags out;
+};
+
 exit_code serve_profile(const serve_profile_flags&);
 exit_code serve_report(const serve_report_flags&);
 exit_code traffic(const traffic_flags&);
@@ -87,6 +117,10 @@ exit_code export_requests(const export_flags&);
 exit_code metrics(const metrics_flags&);
 exit_code doctor(const doctor_flags&);
 exit_code stats(const stats_flags&);
+exit_code trace_command(const trace_flags&);
+exit_code triage(const triage_flags&);
+exit_code triage_bundle(const bundle_flags&);
+exit_code diff(const diff_flags&);
 exit_code version(const output_flags&);
 
 // ---- speaking

@@ -18,12 +18,15 @@ namespace {
 
 using tools::exit_code;
 
+// "hotpath trace slice".
+std::string path_of(const CLI::App& app) { return (app.get_parent() != nullptr ? path_of(*app.get_parent()) + " " : "") + app.get_name(); }
+
 // Help for 80 columns, in lower case, with the value's name beside the flag.
 class help_text : public CLI::Formatter {
  public:
   help_text() { column_width(29); }
-  std::string make_usage(const CLI::App* app, std::string name) const override {
-    std::string out = "usage: " + (app->get_parent() != nullptr ? app->get_parent()->get_name() + " " : std::string()) + (name.empty() ? app->get_name() : app->get_name());
+  std::string make_usage(const CLI::App* app, std::string) const override {
+    std::string out = "usage: " + path_of(*app);
     for (const CLI::Option* o : app->get_options([](const CLI::Option* opt) { return opt->get_positional(); })) out += o->get_required() ? " " + o->get_name(true) : " [" + o->get_name(true) + "]";
     if (!app->get_subcommands([](const CLI::App*) { return true; }).empty()) out += " COMMAND";
     return out + " [flags]\n";
@@ -165,10 +168,109 @@ void stats(CLI::App& app, tools::stats_flags& f) {
   a->footer("example:\n  hotpath stats report.sqlite --report cuda_gpu_kern_sum:base --format csv");
 }
 
+void trace(CLI::App& app, tools::trace_flags& f) {
+  CLI::App* all = app.add_subcommand("trace", "look at a GPU trace, cut, merge, mend or convert it");
+  const auto add = [&](tools::trace_flags::command what, const char* name, const char* about) {
+    CLI::App* a = all->add_subcommand(name, about);
+    a->callback([&f, what] { f.what = what; });
+    return a;
+  };
+  const auto file = [&](CLI::App* a, const char* what = "trace of torch's profiler (JSON, gzip), or an\nexport of nsys (SQLite)") { a->add_option("TRACE", f.files, what)->required()->expected(1); };
+  const auto made = [&](CLI::App* a, bool to) {
+    value(a, "--output", f.output, "FILE", "where it goes; - is stdout; .gz is compressed", "output")->required();
+    if (to) value(a, "--to", f.to, "NAME", "chrome or perfetto (default: as the name of FILE\nends: .pftrace is perfetto, else chrome)", "output");
+    flag(a, "--json", f.out.json, "what was made, as JSON on stdout", "output");
+  };
+  CLI::App* a = add(tools::trace_flags::info, "info", "what a trace holds");
+  file(a), output(a, f.out, "text or json (default: text)");
+  a->footer("example:\n  hotpath trace info rank0.pt.trace.json.gz");
+
+  a = add(tools::trace_flags::slice, "slice", "a part of a trace, as a trace");
+  file(a);
+  const char* g = "what to keep";
+  value(a, "--time", f.time, "FROM-TO", "since the first GPU event: 10ms-20.5ms, 1s-", g);
+  value(a, "--step", f.step, "LIST", "GPU work launched in these steps: numbers from 0\n(3,5-7), or text of their annotation", g);
+  value(a, "--rank", f.rank, "N", "of a trace of several ranks", g);
+  value(a, "--category", f.category, "LIST", "only these: kernel, gpu_memcpy, cuda_runtime,\ncpu_op, python_function, user_annotation, ...", g);
+  made(a, true);
+  a->footer("Launches, operators and frames around what is kept are kept, too.\n\nexample:\n  hotpath trace slice rank0.json.gz --step 3 --output step3.json.gz");
+
+  a = add(tools::trace_flags::merge, "merge", "the traces of several ranks as one");
+  a->add_option("TRACE", f.files, "two or more, of one run")->required();
+  g = "clocks";
+  value(a, "--align", f.align, "HOW", "none: refuse clocks that do not agree; unix_time:\nby the base times; collective, step: by what\nhappened on all ranks (default: none)", g);
+  value(a, "--tolerance", f.tolerance, "T", "how far apart common collectives may end, by the\nmedian (default: 1ms)", g);
+  made(a, true);
+  a->footer("example:\n  hotpath trace merge rank0.json.gz rank1.json.gz --output all.pftrace");
+
+  a = add(tools::trace_flags::repair, "repair", "a cut or damaged torch trace as a whole one");
+  file(a, "trace of torch's profiler (JSON, gzip)"), made(a, false);
+  a->footer("exit 0: nothing was lost, 5: something was, and is said\n\nexample:\n  hotpath trace repair killed.json.gz --output mended.json.gz");
+
+  a = add(tools::trace_flags::convert, "convert", "as Chrome JSON or for ui.perfetto.dev");
+  file(a), made(a, true);
+  a->footer("example:\n  hotpath trace convert report.sqlite --output report.pftrace");
+  for (CLI::App* one : all->get_subcommands([](const CLI::App*) { return true; })) one->group("commands")->set_help_flag("-h,--help", "this text")->group("output");
+  all->require_subcommand(0, 1);
+}
+
+void triage(CLI::App& app, tools::triage_flags& f) {
+  CLI::App* a = app.add_subcommand("triage", "where the GPU time of a trace went, what could overlap or fuse");
+  a->add_option("TRACE", f.positional, "trace of torch's profiler (JSON, gzip), an export of\nnsys (SQLite), or a folder of traces");
+  const char* g = "traces";
+  value(a, "--input", f.input, "PATH", "the same as TRACE", g);
+  value(a, "--mapping-input", f.mapping, "PATH", "two traces: the one made with stacks, without graphs", g);
+  value(a, "--formal-input", f.formal, "PATH", "two traces: the one whose time counts", g);
+  value(a, "--capture", f.captures, "FILE", "recorded while graphs were captured; may be repeated", g)->expected(1)->allow_extra_args(false)->take_all();
+  value(a, "--server-args", f.server_args, "FILE", "arguments of the server as JSON (default:\nserver_args.json beside the trace)", g);
+  value(a, "--server-log", f.server_log, "FILE", "stop if it says that a diffusion library ran", g);
+  g = "what to look at";
+  value(a, "--framework", f.framework, "NAME", "auto, sglang, vllm, trtllm or tokenspeed\n(default: auto)", g);
+  value(a, "--stage", f.stage, "NAME", "prefill, decode, mixed, verify, draft or all\n(default: all)", g);
+  value(a, "--rank", f.rank, "N|all", "of several ranks; all: compare kernels across them\n(default: the lowest)", g);
+  value(a, "--time-range", f.time_range, "A..B", "milliseconds since the first GPU event", g);
+  value(a, "--pid-substring", f.pid_substring, "TEXT", "only processes whose pid or name holds it", g);
+  g = "tables";
+  value(a, "--min-share", f.min_share, "PCT", "rows below it are summed, not shown (default: 1)", g);
+  value(a, "--kernel-table-limit", f.kernel_limit, "N", "rows per stage (default: 0, all)", g);
+  value(a, "--overlap-table-limit", f.overlap_limit, "N", "rows per stage (default: 0, all)", g);
+  value(a, "--patterns", f.patterns, "FILE", "more fusion patterns, as JSON", g);
+  g = "output";
+  value(a, "--into", f.into, "RUN", "keep the report in a recorded run", g);
+  flag(a, "--formula-guard", f.formula_guard, "csv: a ' before what a spreadsheet would run", g);
+  output(a, f.out, "text, md, json, csv, or one table: csv:kernels,\ncsv:overlaps, csv:fusions, csv:steps, csv:devices\n(default: text)");
+  a->footer("exit 0: done, 3: nothing to analyse, 5: something was lost\n\nexample:\n  hotpath triage rank0.pt.trace.json.gz");
+}
+
+void triage_bundle(CLI::App& app, tools::bundle_flags& f) {
+  CLI::App* a = app.add_subcommand("triage-bundle", "several triage reports as one document");
+  a->add_option("ITEM", f.items, "traces, folders, or reports saved with --json; LABEL=\nin front names one")->required();
+  value(a, "--framework", f.framework, "NAME", "of the traces (default: auto)", "traces");
+  value(a, "--rank", f.rank, "N|all", "(default: the lowest)", "traces");
+  value(a, "--min-share", f.min_share, "PCT", "rows below it are summed, not shown (default: 1)", "traces");
+  value(a, "--title", f.title, "TEXT", "of the document", "output");
+  value(a, "--output", f.output, "FILE", "instead of stdout", "output");
+  flag(a, "--no-contents", f.no_contents, "without the list of contents", "output");
+  value(a, "--format", f.out.format, "NAME", "md or html (default: md)", "output");
+  a->footer("example:\n  hotpath triage-bundle sglang=a.json.gz vllm=b.json.gz --format html --output ab.html");
+}
+
+void diff(CLI::App& app, tools::diff_flags& f) {
+  CLI::App* a = app.add_subcommand("diff", "compare two traces: which stage, family, kernel got slower");
+  a->add_option("A", f.a, "trace, or a folder of traces: before")->required();
+  a->add_option("B", f.b, "after")->required();
+  value(a, "--margin", f.margin, "PCT", "changes within it count as none (default: 5)", "verdict");
+  value(a, "--min-share", f.min_share, "PCT", "leave out what takes less on both sides (default: 1)", "what to look at");
+  value(a, "--stage", f.stage, "NAME", "prefill, decode, mixed, verify, draft or all\n(default: all)", "what to look at");
+  value(a, "--rank", f.rank, "N", "(default: the lowest)", "what to look at");
+  output(a, f.out, "text or json (default: text)");
+  a->footer("exit 0: not slower, 1: slower, 5: it cannot be told\n\nexample:\n  hotpath diff before.json.gz after.json.gz");
+}
+
 // The subcommand that was being read when parsing failed, or the program itself.
 const CLI::App& reached(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
-  return chosen.empty() ? app : *chosen.front();
+  return chosen.empty() ? app : reached(*chosen.front());
 }
 
 // Edits that make one name of the other, for a hint.
@@ -197,8 +299,8 @@ exit_code unknown(const CLI::App& app, const std::string& word) {
   };
   if (is_flag) for (const CLI::Option* o : app.get_options()) offer(o->get_name());
   else for (const CLI::App* a : app.get_subcommands([](const CLI::App*) { return true; })) offer(a->get_name());
-  const std::string where = app.get_parent() != nullptr ? "hotpath " + app.get_name() : "hotpath";
-  const char* what = is_flag ? "unknown flag " : app.get_parent() != nullptr ? "unexpected word " : "unknown command ";
+  const std::string where = path_of(app);
+  const char* what = is_flag ? "unknown flag " : app.get_subcommands([](const CLI::App*) { return true; }).empty() ? "unexpected word " : "unknown command ";
   return tools::usage(what + name + (best.empty() ? "" : ", did you mean " + best + "?") + "; see " + where + " --help");
 }
 
@@ -222,8 +324,13 @@ int run(int argc, char** argv) {
   tools::metrics_flags look;
   tools::doctor_flags health;
   tools::stats_flags sums;
+  tools::trace_flags traces;
+  tools::triage_flags triaged;
+  tools::bundle_flags bundled;
+  tools::diff_flags compared;
   tools::output_flags version;
-  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows), metrics(app, look), doctor(app, health), stats(app, sums);
+  serve_profile(app, profile), serve_report(app, report), traffic(app, workload), export_requests(app, rows), metrics(app, look), doctor(app, health), stats(app, sums), trace(app, traces);
+  triage(app, triaged), triage_bundle(app, bundled), diff(app, compared);
   output(app.add_subcommand("version", "print the version"), version, "text or json (default: text)");
   for (CLI::App* a : app.get_subcommands([](const CLI::App*) { return true; })) a->group("commands")->set_help_flag("-h,--help", "this text")->group("output");
   app.require_subcommand(0, 1);
@@ -241,7 +348,7 @@ int run(int argc, char** argv) {
     return static_cast<int>(unknown(at, first != argv + argc ? *first : left.empty() ? "" : left.front()));
   } catch (const CLI::ParseError& e) {
     const CLI::App& at = reached(app);
-    return static_cast<int>(tools::usage(std::string(e.what()) + "; see hotpath" + (at.get_parent() != nullptr ? " " + at.get_name() : "") + " --help"));
+    return static_cast<int>(tools::usage(std::string(e.what()) + "; see " + path_of(at) + " --help"));
   }
   tools::wipe_secrets(argc, argv);  // the process list shows argv
 
@@ -252,6 +359,13 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("metrics")) return static_cast<int>(tools::metrics(look));
   if (app.got_subcommand("doctor")) return static_cast<int>(tools::doctor(health));
   if (app.got_subcommand("stats")) return static_cast<int>(tools::stats(sums));
+  if (app.got_subcommand("trace")) {
+    if (!app.get_subcommand("trace")->get_subcommands().empty()) return static_cast<int>(tools::trace_command(traces));
+    return static_cast<int>(tools::usage("a command is missing: info, slice, merge, repair or convert; see hotpath trace --help"));
+  }
+  if (app.got_subcommand("triage")) return static_cast<int>(tools::triage(triaged));
+  if (app.got_subcommand("triage-bundle")) return static_cast<int>(tools::triage_bundle(bundled));
+  if (app.got_subcommand("diff")) return static_cast<int>(tools::diff(compared));
   if (app.got_subcommand("version") || show_version) return static_cast<int>(tools::version(version));
   tools::say("a command is missing");
   const std::string help = tidy(app.help());
