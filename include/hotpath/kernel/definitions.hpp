@@ -44,6 +44,7 @@ struct step_set {
   std::vector<stage> stage_of;                    // by GPU event
   std::vector<stage_source> source_of;            // by GPU event
   std::vector<std::uint32_t> launch_of;           // by GPU event: index in timeline::api of the call that launched it, or no_index
+  std::uint64_t duplicate_calls = 0, shared_ids = 0;   // API calls with an id of an earlier call; GPU events with one of an earlier event, beside those of graphs
 };
 
 // ---- mapping -----------------------------------------------------------------------------------------------------------------

@@ -28,12 +28,7 @@ HOTPATH_FN launch_links link_launches(const model::timeline& t) {
   launch_links out;
   out.call_of.assign(t.gpu.size(), model::no_index);
   if (t.gpu.empty()) return out;
-  std::vector<call_kind> kinds(t.names.size(), call_kind::other);   // of API functions: few names, looked at once
-  std::vector<bool> looked(t.names.size(), false);
-  const auto kind = [&](name_id n) {
-    if (!looked[n]) looked[n] = true, kinds[n] = kind_of_call(t.name(n));
-    return kinds[n];
-  };
+  call_kinds kind(t);
   links::id_index calls(t.api.size());
   for (std::size_t i = 0; i < t.api.size(); ++i) {
     const model::api_call& c = t.api[i];

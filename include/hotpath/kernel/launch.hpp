@@ -20,6 +20,21 @@ enum class call_kind : std::uint8_t { other, kernel, copy, set, graph, begin_cap
 // By the function's name, CUDA's or HIP's, runtime or driver, with or without a version behind it (_v11060, _ptsz).
 call_kind kind_of_call(std::string_view function);
 
+// kind_of_call() of names of one timeline, each looked at once.
+class call_kinds {
+ public:
+  explicit call_kinds(const model::timeline& t) : t_(t), known_(t.names.size(), unknown) {}
+  call_kind operator()(name_id function) {
+    if (known_[function] == unknown) known_[function] = static_cast<std::uint8_t>(kind_of_call(t_.name(function)));
+    return static_cast<call_kind>(known_[function]);
+  }
+
+ private:
+  static constexpr std::uint8_t unknown = 255;
+  const model::timeline& t_;
+  std::vector<std::uint8_t> known_;
+};
+
 struct launch_links {
   std::vector<std::uint32_t> call_of;    // by GPU event
   std::uint64_t without_id = 0;          // GPU events with no correlation id
@@ -52,9 +67,10 @@ class id_index {
     std::uint32_t group = 0, value = model::no_index;   // no_index: free
   };
   std::size_t place(std::uint32_t group, std::uint64_t id) const {
-    std::uint64_t h = (id ^ (static_cast<std::uint64_t>(group) << 40)) * 0x9E3779B97F4A7C15u;
+    // Ids are counted up: sixteen in a row lie side by side, so that looking them up in order stays in the cache.
+    std::uint64_t h = ((id >> 4) ^ (static_cast<std::uint64_t>(group) << 40)) * 0x9E3779B97F4A7C15u;
     h ^= h >> 32;
-    std::size_t i = static_cast<std::size_t>(h * 0xD6E8FEB86659FD93u >> shift_);
+    std::size_t i = ((static_cast<std::size_t>(h * 0xD6E8FEB86659FD93u >> shift_) & ~std::size_t{15}) | (id & 15)) & (slots_.size() - 1);
     while (slots_[i].value != model::no_index && (slots_[i].id != id || slots_[i].group != group)) i = (i + 1) & (slots_.size() - 1);
     return i;
   }

@@ -210,12 +210,7 @@ inline void find_captured(const model::timeline& t, std::size_t source, name_joi
     if (const annotation_facts f = parse_annotation(t.name(a.name)); f.is == annotation_is::capture) ranges.push_back({a.track, a.begin, a.end(), f.requests});
   }
   std::vector<std::uint32_t> known;
-  std::vector<call_kind> kinds(t.names.size(), call_kind::other);
-  std::vector<bool> looked(t.names.size(), false);
-  const auto kind_of = [&](name_id n) {
-    if (!looked[n]) looked[n] = true, kinds[n] = kind_of_call(t.name(n));
-    return kinds[n];
-  };
+  call_kinds kind_of(t);
   const auto add = [&](captured& g, std::size_t i, call_kind kind) {
     const model::api_call& c = t.api[i];
     if (kind != call_kind::kernel && kind != call_kind::copy && kind != call_kind::set) return;
@@ -446,11 +441,8 @@ class mapper {
   // Events that graph launches brought about, launch by launch, in the graph's order.
   void find_replays() {
     replayed_.assign(t_.gpu.size(), false);
-    std::vector<char> graph_call(t_.names.size(), 0);    // by API function: 0 not looked at, 1 no, 2 yes
-    const auto is_graph = [&](name_id n) {
-      if (graph_call[n] == 0) graph_call[n] = kind_of_call(t_.name(n)) == call_kind::graph ? 2 : 1;
-      return graph_call[n] == 2;
-    };
+    call_kinds kind(t_);
+    const auto is_graph = [&](name_id n) { return kind(n) == call_kind::graph; };
     std::vector<bool> recorded(t_.api.size(), false);
     id_index group_of;
     struct entry { std::uint32_t group = 0, event = 0; };
@@ -630,9 +622,8 @@ inline void mapper::say() {
   if (without_ids != 0)
     note(count(without_ids).append(" of ").append(count(t_.gpu.size())).append(" GPU events have neither a correlation nor an External id: their operators cannot be known."));
   if (unlaunched != 0) note(count(unlaunched).append(" GPU events were launched by calls that are not in the trace (before it began, as a rule)."));
-  const launch_links l = link_launches(t_);
-  if (l.duplicate_calls != 0) note(count(l.duplicate_calls).append(" API calls have the correlation id of an earlier call: the first one with it is taken for the launch."));
-  if (l.shared != 0) note(count(l.shared).append(" GPU events share their correlation id with an earlier event, and no graph was launched."));
+  if (steps_.duplicate_calls != 0) note(count(steps_.duplicate_calls).append(" API calls have the correlation id of an earlier call: the first one with it is taken for the launch."));
+  if (steps_.shared_ids != 0) note(count(steps_.shared_ids).append(" GPU events share their correlation id with an earlier event, and no graph was launched."));
   if (t_.ops.empty() && t_.frames.empty() && none.events != 0) note("The trace has no operators and no Python frames: kernels cannot be mapped to the program.");
   else if (t_.frames.empty() && out_.covered.with_location.events == 0 && !t_.gpu.empty()) note("The trace has no Python frames (with_stack was off): no source line can be told.");
   const std::uint64_t unjoined = out_.graph_events - out_.graph_joined;

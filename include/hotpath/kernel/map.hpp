@@ -11,7 +11,8 @@
 //   each node and, if told, grid and block agree. Without a fitting capture: "graph replay of batch 32", never the line that replays it.
 //   What is still without a line may get it from `mapping_trace`, a trace of the same program without graphs: the same kernel name at the
 //   same stage. That is a guess, and a note says how many.
-//   Cost: 70 to 500 ns per GPU event (the latter with 60 frames deep Python stacks, once per call path); 4 bytes per frame and operator while it runs.
+//   Cost: 0.6 us per GPU event, measured with one operator and five frames for each (3.4 M events in all: 0.3 s with the steps; a loaded core); every
+//   frame is looked at once at most. 4 bytes per frame, 24 per operator while it runs.
 //   Timelines must be sorted. Thread safety: pure function of its arguments.
 #pragma once
 #include <span>

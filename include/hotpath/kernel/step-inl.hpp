@@ -428,6 +428,7 @@ class stage_fallback {
 inline void sum_steps(const model::timeline& t, step_set& out) {
   struct covered { nanoseconds to{}; std::uint16_t device = 0; };
   std::vector<covered> state(out.steps.size());
+  call_kinds kind(t);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     if (out.step_of[i] == no_index) continue;
     const model::gpu_event& e = t.gpu[i];
@@ -443,7 +444,7 @@ inline void sum_steps(const model::timeline& t, step_set& out) {
     ++s.events;
     if (e.kind == model::gpu_kind::graph) s.graph = true;
     const std::uint32_t call = out.launch_of[i];
-    if (call != no_index && !s.graph) s.graph = kind_of_call(t.name(t.api[call].name)) == call_kind::graph;
+    if (call != no_index && !s.graph) s.graph = kind(t.api[call].name) == call_kind::graph;
   }
 }
 
@@ -476,7 +477,8 @@ HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
   step_set out;
   const std::size_t n = t.gpu.size();
   out.step_of.assign(n, no_index), out.stage_of.assign(n, stage::all), out.source_of.assign(n, stage_source::none);
-  out.launch_of = link_launches(t).call_of;
+  launch_links launched = link_launches(t);
+  out.launch_of = std::move(launched.call_of), out.duplicate_calls = launched.duplicate_calls, out.shared_ids = launched.shared;
   const steps::step_finder steps(t, out);
   const steps::stage_fallback fallback(t, out, steps, options.file_label);
   const links::id_index ops = steps::operators_of_unlaunched(t, out);
