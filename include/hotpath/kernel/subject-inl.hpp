@@ -18,8 +18,9 @@ inline std::vector<bool> wanted_processes(const model::timeline& t, const subjec
   std::vector<bool> wanted(t.processes.size(), true);
   for (std::size_t p = 0; p < wanted.size(); ++p) {
     const model::process& it = t.processes[p];
-    const std::optional<int> rank = it.rank ? it.rank : t.processes.size() == 1 ? t.about.rank : std::nullopt;
-    wanted[p] = !o.rank || rank == o.rank;
+    // Not a comparison of optionals: g++ 12 takes one for use of a value that was never set.
+    const int rank = it.rank ? *it.rank : t.processes.size() == 1 ? t.about.rank.value_or(-1) : -1;
+    wanted[p] = !o.rank || rank == *o.rank;
   }
   return wanted;
 }

@@ -116,7 +116,7 @@ class triage_text {
     for (const kernel::overlap_row& r : t.rows) {
       std::string line = r.signal;
       if (!r.dependency.empty()) line += std::string(page_.dot()) + "dependency " + r.dependency;
-      if (!r.partner.empty()) line += std::string(page_.dot()) + "hidden by " + r.partner;
+      if (!r.partner.empty()) line += std::string(page_.dot()) + "hidden by " + triage_words::short_of(r.partner);
       if (r.inflation) line += std::string(page_.dot()) + words::fixed(*r.inflation, 2) + "x as long when overlapped";
       if (!r.known_family.empty()) line += std::string(page_.dot()) + r.known_family;
       below.push_back({std::move(line)});

@@ -6,19 +6,6 @@
 
 namespace hotpath::inline HOTPATH_ABI::report::detail {
 
-namespace triage_words {
-
-inline double ratio(nanoseconds part, nanoseconds whole) { return whole.ns > 0 ? static_cast<double>(part.ns) / static_cast<double>(whole.ns) : 0; }
-
-inline std::string list(const std::vector<std::string>& parts, std::string_view between, std::size_t most = SIZE_MAX) {
-  std::string out;
-  for (std::size_t i = 0; i < parts.size() && i < most; ++i) out.append(out.empty() ? "" : between).append(parts[i]);
-  if (parts.size() > most) out.append(between).append(words::count(parts.size() - most)).append(" more");
-  return out;
-}
-
-}  // namespace triage_words
-
 using triage_words::ratio;
 
 HOTPATH_FN std::string triage_facts::time(nanoseconds t) const {
@@ -164,14 +151,14 @@ HOTPATH_FN sheet triage_facts::overlaps(const kernel::overlap_table& t) const {
            {"Saving per step", number}, {"Slower overlapped", number}, {"Hidden by", name}, {"Known pattern", prose}}, {},
           "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + (t.no_rows.empty() ? "" : " " + t.no_rows + (t.no_rows.ends_with('.') ? "" : ".")), {}};
   for (const kernel::overlap_row& r : t.rows)
-    s.rows.push_back({r.priority, r.verdict, r.kernel, r.scope, r.signal, r.dependency, r.recommendation, r.saving_per_step ? mark("\u2264 ", "<= ") + time(*r.saving_per_step) : mark("\u2013", "-"),
-                      r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"), r.partner, r.known_family});
+    s.tips.push_back(r.kernel), s.rows.push_back({r.priority, r.verdict, triage_words::short_of(r.kernel), r.scope, r.signal, r.dependency, r.recommendation, r.saving_per_step ? mark("\u2264 ", "<= ") + time(*r.saving_per_step) : mark("\u2013", "-"),
+                      r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"), triage_words::short_of(r.partner), r.known_family});
   return s;
 }
 
 HOTPATH_FN std::string triage_facts::evidence(const kernel::fusion_row& f) const {
   std::string out;
-  for (const auto& [kernel, p] : f.evidence) out += (out.empty() ? "" : "; ") + kernel + " (" + share(p) + ")";
+  for (const auto& [kernel, p] : f.evidence) out += (out.empty() ? "" : "; ") + triage_words::short_of(kernel) + " (" + share(p) + ")";
   return out;
 }
 HOTPATH_FN std::string triage_facts::conditions(const kernel::fusion_row& f) const {

@@ -7,10 +7,27 @@
 #include <utility>
 #include <vector>
 #include <hotpath/kernel/definitions.hpp>
+#include <hotpath/kernel/name.hpp>
 #include <hotpath/report/detail/sheet.hpp>
 #include <hotpath/report/words.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::report::detail {
+
+namespace triage_words {
+
+inline double ratio(nanoseconds part, nanoseconds whole) { return whole.ns > 0 ? static_cast<double>(part.ns) / static_cast<double>(whole.ns) : 0; }
+
+inline std::string list(const std::vector<std::string>& parts, std::string_view between, std::size_t most = SIZE_MAX) {
+  std::string out;
+  for (std::size_t i = 0; i < parts.size() && i < most; ++i) out.append(out.empty() ? "" : between).append(parts[i]);
+  if (parts.size() > most) out.append(between).append(words::count(parts.size() - most)).append(" more");
+  return out;
+}
+
+// Of a name as the trace has it, for people: that of the kernel tables where it is one of theirs.
+inline std::string short_of(const std::string& name) { return name.size() <= 60 && !name.starts_with("_Z") ? name : kernel::short_name(name); }
+
+}  // namespace triage_words
 
 class triage_facts {
  public:

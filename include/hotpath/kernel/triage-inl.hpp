@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// hotpath/kernel/triage-inl.hpp - bodies of kernel/triage.hpp
+#pragma once
+#include <algorithm>
+#include <hotpath/kernel/facts.hpp>
+#include <hotpath/kernel/framework.hpp>
+#include <hotpath/kernel/overlap.hpp>
+#include <hotpath/kernel/server_args.hpp>
+#include <hotpath/kernel/summary.hpp>
+#include <hotpath/kernel/table.hpp>
+#include <hotpath/kernel/triage.hpp>
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+namespace triage_detail {
+
+inline void add_once(std::vector<std::string>& to, std::string text) {
+  if (!text.empty() && std::find(to.begin(), to.end(), text) == to.end()) to.push_back(std::move(text));
+}
+inline void warn(triage_report& r, std::string text) { r.check.findings.push_back({true, std::move(text)}); }
+
+inline std::string counted(std::uint64_t n, std::string_view noun) { return std::to_string(n) + " " + std::string(noun) + (n == 1 ? "" : "s"); }
+
+// Why a file has no GPU work, and what to do.
+inline std::string without_gpu(const model::timeline& t, const std::string& name) {
+  std::uint64_t counters = 0;
+  for (const auto& [category, n] : t.about.by_category)
+    if (category == "cuda_profiler_range") counters += n;
+  if (counters != 0)
+    return name + " has " + counted(counters, "profiler range") + " with hardware counters and no kernel: record kernels with activities=[CPU, CUDA] and without CUPTI profiler metrics";
+  const std::uint64_t host = t.ops.size() + t.frames.size() + t.api.size();
+  if (host != 0) return name + " has " + counted(host, "event") + " of the host and none of a GPU: was ProfilerActivity.CUDA among the activities, and did the process launch GPU work?";
+  return name + " has no event of a GPU";
+}
+
+}  // namespace triage_detail
+
+HOTPATH_FN subject_options triager::subject_of(const triage_input& i) const {
+  subject_options s;
+  s.rank = i.rank, s.only = o_.at, s.from = o_.from, s.to = o_.to, s.pid_substring = o_.pid_part, s.file_label = i.label;
+  return s;
+}
+
+HOTPATH_FN void triager::note(const std::string& source, const std::string& text) {
+  const std::size_t folder = source.find_last_of('/');
+  r_.notes.emplace_back(folder == std::string::npos ? source : source.substr(folder + 1), text);
+}
+
+HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_input& input) {
+  namespace d = triage_detail;
+  const std::string name = input.name.empty() ? t.about.file : std::string(input.name);
+  r_.inputs.push_back(name);
+  partial_ |= t.partial();
+  for (const model::trace_loss& l : t.lost) {
+    std::string text(name_of(l.fault));
+    text.append(": ").append(std::to_string(l.count));
+    if (l.first_byte) text.append(", first at byte ").append(std::to_string(*l.first_byte));
+    if (!l.note.empty()) text.append("; ").append(l.note);
+    d::warn(r_, text);
+  }
+  if (r_.framework.empty()) {
+    if (!o_.framework.empty()) {
+      r_.framework = o_.framework, r_.framework_reason = "as asked for";
+    } else {
+      const framework_guess g = find_framework(t, o_.args);
+      r_.framework = g.name, r_.framework_reason = g.reason;
+    }
+    r_.mode = o_.mapping != nullptr ? "mapping-formal" : "single-trace";
+    if (o_.mapping != nullptr) r_.mapping_framework = o_.framework.empty() ? find_framework(*o_.mapping, o_.args).name : r_.framework;
+  }
+  for (const model::device& x : t.devices) d::add_once(r_.devices, x.name);
+  if (!r_.rank) r_.rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
+  if (!r_.world_size) r_.world_size = t.about.world_size;
+
+  if (t.gpu.empty()) {
+    d::warn(r_, d::without_gpu(t, name));
+    const trace_facts f = facts(t, 20);
+    for (const trace_facts::named& op : f.top_self)
+      r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, f.cpu_op_self_sum.ns > 0 ? 100 * static_cast<double>(op.self.ns) / static_cast<double>(f.cpu_op_self_sum.ns) : 0});
+    return {};
+  }
+
+  const subject_options so = subject_of(input);
+  const subject s = look_at(t, so, {.mapping_trace = o_.mapping, .captures = o_.captures});
+  if (const std::string why = why_nothing(s, so); !why.empty()) return error{.code = errc::empty, .detail = why, .source = name};
+  if (o_.mapping != nullptr && !mapping_) mapping_ = look_at(*o_.mapping, {});
+  any_ = true;
+
+  nanoseconds all{}, first{INT64_MAX}, last{INT64_MIN};
+  for (const model::gpu_event& e : t.gpu) tables::add(all, e.duration);
+  for (const std::uint32_t i : s.chosen) first = (std::min)(first, t.gpu[i].begin), last = (std::max)(last, t.gpu[i].end());
+  if (last > first) tables::add(r_.duration, last - first);
+  tables::add(r_.check.total, all), tables::add(r_.check.left_out, s.left_out);
+  if (s.left_out_events != 0) note(name, d::counted(s.left_out_events, "GPU event") + " left out by the options");
+
+  for (const stage at : s.stages) {
+    r_.kernels.push_back(table(s, at, {.min_share = o_.min_share, .limit = o_.kernel_limit}));
+    for (const kernel_row& row : r_.kernels.back().rows) tables::add(r_.check.in_rows, row.total);
+    tables::add(r_.check.hidden, r_.kernels.back().hidden);
+    r_.overlaps.push_back(overlap(s, at, {.min_share = o_.min_share, .limit = o_.overlap_limit, .mapping = mapping_ ? &*mapping_ : nullptr, .server = o_.args}));
+    r_.fusions.push_back(fuse(s, at, {.framework = r_.framework, .args = o_.args, .patterns = o_.patterns, .min_share = o_.min_share}));
+  }
+  for (const step& x : s.steps.steps) {
+    if (x.events == 0) continue;
+    r_.steps.push_back(x), r_.step_names.emplace_back(t.name(x.annotation));
+  }
+  for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, tables::add(r_.covered.by[i].time, s.map.covered.by[i].time);
+  r_.covered.with_location.events += s.map.covered.with_location.events, tables::add(r_.covered.with_location.time, s.map.covered.with_location.time);
+  for (const std::string& text : s.map.notes) note(name, text);
+  if (const auto missing = graphs_not_recorded(s)) d::warn(r_, *missing), partial_ = true;
+
+  // How to read the figures.
+  if (s.map.graph_launches != 0) d::add_once(r_.hints, "The host's bar of a graph launch is the time of the call; the GPU's work is in the kernels that it replays.");
+  if (t.about.with_stack) d::add_once(r_.hints, "Stacks were recorded: that slows the host down, and makes idle time that is bound by the host look worse than it is.");
+  for (const model::device& x : t.devices)
+    if (x.compute_major >= 9 && x.name.find("NVIDIA") != std::string::npos) d::add_once(r_.hints, "From compute capability 9 on a kernel may begin before the one in front of it has ended (programmatic dependent launch): its duration then holds the wait.");
+  if (t.about.world_size.value_or(1) > 1) d::add_once(r_.hints, "Time of a collective holds the wait for the slowest rank: one rank alone does not tell how much; --rank all compares them.");
+  return {};
+}
+
+HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage_input& input) {
+  const subject_options so = subject_of(input);
+  const subject s = look_at(t, so);
+  const std::string name = input.name.empty() ? t.about.file : std::string(input.name);
+  if (s.chosen.empty()) return note(name, "not compared: " + (t.gpu.empty() ? std::string("no GPU event") : why_nothing(s, so))), result<void>{};
+  partial_ |= t.partial();
+  for (const stage at : s.stages) {
+    other_rank one;
+    one.at = at;
+    for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) one.kernels.emplace_back(row.kernel, row.total);
+    std::sort(one.kernels.begin(), one.kernels.end());
+    ranks_.push_back(std::move(one));
+  }
+  return {};
+}
+
+HOTPATH_FN triage_report triager::finish() {
+  namespace d = triage_detail;
+  triage_report& r = r_;
+  r.min_share = o_.min_share;
+  if (o_.args != nullptr) r.model = model_of(*o_.args);
+  // Tables of one stage stand together, in the order of the stages.
+  const auto rank_of = [](stage at) { return at == stage::all ? std::size_t{100} : static_cast<std::size_t>(at); };
+  const auto by_stage = [&](const auto& a, const auto& b) { return rank_of(a.at) < rank_of(b.at); };
+  std::stable_sort(r.kernels.begin(), r.kernels.end(), by_stage), std::stable_sort(r.overlaps.begin(), r.overlaps.end(), by_stage), std::stable_sort(r.fusions.begin(), r.fusions.end(), by_stage);
+
+  for (kernel_table& t : r.kernels)
+    for (kernel_row& row : t.rows) {
+      std::vector<std::int64_t> totals;
+      for (const other_rank& o : ranks_) {
+        if (o.at != t.at) continue;
+        const auto at = std::lower_bound(o.kernels.begin(), o.kernels.end(), row.kernel, [](const auto& k, const std::string& name) { return k.first < name; });
+        totals.push_back(at != o.kernels.end() && at->first == row.kernel ? at->second.ns : 0);
+      }
+      if (totals.empty()) continue;
+      totals.push_back(row.total.ns);
+      const auto [least, most] = std::minmax_element(totals.begin(), totals.end());
+      kernel_row::over_ranks o;
+      o.min = nanoseconds{*least}, o.max = nanoseconds{*most}, o.ranks = static_cast<std::uint32_t>(totals.size());
+      o.median = tables::quantile(totals, 50);
+      row.ranks = o;
+    }
+
+  r.summary = summarize(r.kernels, r.overlaps, r.fusions);
+  if (r.framework.empty()) r.framework = unknown_framework;
+  r.check.verdict = !any_ ? health::unusable : partial_ ? health::partial : health::good;
+  if (any_ && r.check.in_rows + r.check.hidden + r.check.left_out != r.check.total) d::warn(r, "the tables do not add up to the GPU time of the trace: a defect of hotpath"), r.check.verdict = health::partial;
+  return std::move(r_);
+}
+
+HOTPATH_FN result<triage_report> triage(const model::timeline& t, const triage_options& options) {
+  triager one(options);
+  if (auto added = one.add(t); !added) return added.error();
+  return one.finish();
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel

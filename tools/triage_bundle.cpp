@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// tools/triage_bundle.cpp - hotpath triage-bundle [LABEL=]PATH...: several analyses as one document.
+#include <hotpath/core/text.hpp>
+#include <hotpath/core/utc.hpp>
+#include <hotpath/report/bundle.hpp>
+#include <hotpath/report/triage.hpp>
+#include <hotpath/report/triage_json.hpp>
+
+#include "triage.hpp"
+
+namespace tools {
+
+using namespace hotpath;
+
+namespace {
+
+// A saved report begins with its schema; anything else is a trace, or a folder of traces.
+bool is_report(const std::string& path) {
+  const auto head = path.ends_with(".json") ? read_text_file(path, 256u << 20) : result<std::string>(error{});
+  return head && std::string_view(*head).substr(0, 256).find("\"hotpath.triage/") != std::string_view::npos;
+}
+
+}  // namespace
+
+exit_code triage_bundle(const bundle_flags& f) {
+  const auto format = format_of(f.out, {"md", "html"});
+  if (!format) return fail(format.error(), exit_code::usage);
+  std::vector<report::bundle_item> items;
+  exit_code worst = exit_code::ok;
+  for (const std::string& word : f.items) {
+    // LABEL=PATH, unless a file has that whole name.
+    std::string label, path = word;
+    if (const std::size_t equals = word.find('='); equals != std::string::npos && equals != 0 && word.find('/') > equals) label = word.substr(0, equals), path = word.substr(equals + 1);
+    report::bundle_item item{label, {}};
+    if (is_report(path)) {
+      const auto words = read_text_file(path, 256u << 20);
+      auto r = report::read_triage(*words, path);
+      if (!r) return fail(r.error(), exit_code::unusable);
+      item.report = std::move(*r);
+      if (item.label.empty()) item.label = path.substr(path.find_last_of('/') + 1);
+    } else {
+      triage_flags one;
+      one.input = path, one.framework = f.framework, one.min_share = f.min_share, one.rank = f.rank;
+      auto r = analyse(one);
+      if (!r) return fail(r.error(), triage_code(r.error()));
+      item.report = std::move(*r);
+    }
+    if (const exit_code c = report::code_of(item.report); c != exit_code::ok && worst != exit_code::unusable) worst = c;
+    items.push_back(std::move(item));
+  }
+  report::bundle_options o;
+  if (f.title) o.title = *f.title;
+  o.generated = text::utc(realtime_now(), 0);
+  o.contents = !f.no_contents;
+  const std::string document = *format == "md" ? report::bundle_markdown(items, o) : report::bundle_html(items, o);
+  if (f.output) {
+    output_file file(*f.output);
+    if (auto opened = file.open(); !opened) return fail(opened.error(), code_of(opened.error()));
+    file.write(document);
+    if (auto closed = file.close(); !closed) return fail(closed.error(), code_of(closed.error()));
+  } else if (!print(document)) {
+    return exit_code::internal;
+  }
+  return worst;
+}
+
+}  // namespace tools
