@@ -536,7 +536,7 @@ inline result<void> nsys_open(const nsys_scan& scan, nsys_part& part) {
   // A row of 20 columns takes 24 steps of SQLite's machine and 30 bytes at least: four steps per byte are enough for each connection, and
   // stop a file whose pages form a ring.
   constexpr int steps = 20'000;
-  part.budget = static_cast<std::int64_t>(100 + bytes / steps * 4);
+  part.budget = static_cast<std::int64_t>(6 + bytes / (steps / 4));
   const auto every = [](void* self) -> int {
     auto& p = *static_cast<nsys_part*>(self);
     const read_options& o = p.scan->options;
