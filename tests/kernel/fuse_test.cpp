@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 #include <fstream>
+#include <hotpath/kernel/detail/fuse_words.hpp>
 #include <hotpath/kernel/family.hpp>
 #include <hotpath/kernel/fuse.hpp>
 #include <hotpath/kernel/name.hpp>
@@ -358,7 +359,11 @@ TEST_CASE("kernel: chains that no pattern knows are listed, those that one names
 
 TEST_CASE("kernel: words of all patterns are found in one pass as they are one by one") {
   kernel::detail::word_list words;
-  for (const fuse_pattern& p : builtin_patterns()) static_cast<void>(kernel::detail::compile_pattern(p, words));
+  kernel::detail::fuse_terms terms;
+  for (const fuse_pattern& p : builtin_patterns()) {
+    CHECK(kernel::detail::compile_words(p.fused, words, terms));
+    for (const fuse_group& g : p.chain) CHECK((kernel::detail::compile_words(g.any, words, terms) && kernel::detail::compile_words(g.none, words, terms)));
+  }
   for (const char* more : {"v", "x", "3d", "rms", "a b c"}) static_cast<void>(words.add(more));
   CHECK(words.size() > 300);
   std::size_t found = 0;

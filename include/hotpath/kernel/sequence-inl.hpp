@@ -3,48 +3,14 @@
 #pragma once
 #include <utility>
 #include <hotpath/core/sort.hpp>
+#include <hotpath/kernel/detail/key_numbers.hpp>
 #include <hotpath/kernel/sequence.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 namespace detail {
-
-// Dense numbers for 64-bit keys, in the order of their first use.
-class key_numbers {
- public:
-  std::uint32_t operator[](std::uint64_t key) {
-    if (2 * (keys_.size() + 1) > places_.size()) grow();
-    std::uint32_t& p = place(key);
-    if (p == 0) keys_.push_back(key), p = static_cast<std::uint32_t>(keys_.size());
-    return p - 1;
-  }
-  std::size_t size() const { return keys_.size(); }
-
- private:
-  std::uint32_t& place(std::uint64_t key) {
-    const std::size_t mask = places_.size() - 1;
-    std::uint64_t h = key * 0x9e3779b97f4a7c15u;
-    for (std::size_t i = static_cast<std::size_t>(h ^ (h >> 29)) & mask;; i = (i + 1) & mask)
-      if (places_[i] == 0 || keys_[places_[i] - 1] == key) return places_[i];
-  }
-  void grow() {
-    places_.assign(places_.empty() ? 64 : places_.size() * 2, 0);
-    for (std::size_t i = 0; i < keys_.size(); ++i) place(keys_[i]) = static_cast<std::uint32_t>(i + 1);
-  }
-  std::vector<std::uint64_t> keys_;
-  std::vector<std::uint32_t> places_;
-};
-
 template <class V>
 std::uint32_t at_or_none(const V& v, std::size_t i) { return i < v.size() ? v[i] : no_index; }
-
-inline bool is_transparent(const sequence::token& t) { return t.kind == model::gpu_kind::copy || t.kind == model::gpu_kind::set; }
-
-inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
-  h = (h ^ v) * 0xff51afd7ed558ccdu;
-  return h ^ (h >> 32);
-}
-
 }  // namespace detail
 
 HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
@@ -207,7 +173,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
   for (const auto& part : seq.parts) {
     for (std::uint32_t p = part.begin; p < part.end; ++p) {
       const std::uint32_t t = seq.token_at[p];
-      if (detail::is_transparent(seq.tokens[t])) continue;
+      if (seq.tokens[t].is_transparent()) continue;
       if (!fusable[t] || n == longest) close();
       if (fusable[t]) at[n++] = p;
     }

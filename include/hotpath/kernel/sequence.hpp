@@ -23,6 +23,7 @@ struct sequence {
     std::uint64_t launches = 0;
     nanoseconds time{};
     model::gpu_kind kind = model::gpu_kind::kernel;
+    bool is_transparent() const { return kind == model::gpu_kind::copy || kind == model::gpu_kind::set; }   // chains look through it
   };
   struct part {                                    // positions [begin, end): one stream within one step, by begin of the events
     std::uint32_t begin = 0, end = 0, step = no_index;
