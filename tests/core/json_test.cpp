@@ -698,3 +698,73 @@ TEST_CASE("json: F-NET-28 what tolerant_text accepted, written again, is valid a
   }
   CHECK(repaired > 300);
 }
+
+TEST_CASE("json: members in a known order are taken one by one, the rest as usual; anything else is left alone") {
+  const auto read = [](std::string_view text) {
+    json::reader in(text);
+    std::string out;
+    std::string_view s;
+    std::int64_t n = 0;
+    if (in.begin()) {
+      if (in.next_is("ph") && in.string(s)) out.append("ph=").append(s).append(" ");
+      if (in.next_is("ts") && in.integer(n)) out.append("ts=").append(std::to_string(n)).append(" ");
+      if (in.next_is("args")) in.skip(), out.append("args ");
+      in.rest([&](std::string_view key) { out.append("[").append(key).append("] "); });
+    }
+    return in.finish() ? out : out + "error: " + in.failure().detail;
+  };
+  CHECK(read(R"({"ph":"X","ts":5,"args":{"a":[1]}})") == "ph=X ts=5 args ");
+  CHECK(read("  { \"ph\" :\n\"X\" ,\t\"ts\" : 5 , \"x\" : 1, \"args\": 2}  ") == "ph=X ts=5 [x] [args] ");
+  CHECK(read(R"({"ts":5,"ph":"X"})") == "ts=5 [ph] ");
+  CHECK(read(R"({"phase":"X","ts":5})") == "[phase] [ts] ");
+  CHECK(read(R"({"\u0070h":"X"})") == "[ph] ");
+  CHECK(read("{}") == "");
+  CHECK(read(R"({"ph":"X",})").find("error") != std::string::npos);
+  CHECK(read(R"({"ph":"X" "ts":5})").find("error") != std::string::npos);
+  CHECK(read(R"({"ph" "X"})").find("error") != std::string::npos);
+  CHECK(read(R"({,"ph":"X"})").find("error") != std::string::npos);
+  CHECK(read(R"({"ph":)").find("error") != std::string::npos);
+  CHECK(read(R"([1])").find("error") == std::string::npos);  // another type is skipped, and no error
+  const std::string_view whole = R"({"ph":"X","ts":5,"args":{"a":[1]}})";
+  for (std::size_t cut = 0; cut < whole.size(); ++cut) {
+    const std::string part(whole.substr(0, cut));
+    json::reader in(part);
+    in.skip();
+    CHECK(!in.finish());
+    CHECK(in.cut_short());
+  }
+  for (const char* wrong : {"{\"a\":truth}", "[1 2]", "[\"\\x\"]", "[01]", "{\"a\":\x01}"}) {
+    json::reader in(std::string_view{wrong});
+    in.skip();
+    CHECK(!in.finish());
+    CHECK(!in.cut_short());
+  }
+}
+
+TEST_CASE("json: a number times a power of ten is exact, rounded once, or refused") {
+  const auto scaled = [](std::string_view text, unsigned power = 3) -> std::optional<std::int64_t> {
+    json::reader in(text);
+    std::int64_t v = 0;
+    if (!in.scaled(v, power)) return std::nullopt;
+    CHECK(in.finish());
+    return v;
+  };
+  CHECK(scaled("1758513624408554.123") == 1758513624408554123);
+  CHECK(scaled("4909914216210.414") == 4909914216210414);
+  CHECK(scaled("0") == 0);
+  CHECK(scaled("-0.0005") == -1);
+  CHECK(scaled("0.0004999999999999999999999") == 0);
+  CHECK(scaled("0.0005") == 1);
+  CHECK(scaled("1.0015") == 1002);
+  CHECK(scaled("12.345678901234567890123456789") == 12346);
+  CHECK(scaled("1e3") == 1000000);
+  CHECK(scaled("1E-3") == 1);
+  CHECK(scaled("1e-30") == 0);
+  CHECK(scaled("9223372036854775.807") == INT64_MAX);
+  CHECK(scaled("-9223372036854775.808") == INT64_MIN);
+  CHECK(scaled("9223372036854775.808") == std::nullopt);
+  CHECK(scaled("1e20") == std::nullopt);
+  CHECK(scaled("0.00000000000000000000000000000001e40", 0) == 100000000);
+  CHECK(scaled("100000000000000000000000000000e-20", 0) == 1000000000);
+  CHECK(scaled("\"5\"") == std::nullopt);
+}

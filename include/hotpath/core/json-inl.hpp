@@ -23,6 +23,45 @@ inline int hex4(const char* p, const char* end) noexcept {
 
 inline bool is_digit(char c) noexcept { return static_cast<unsigned char>(c - '0') < 10; }
 
+// Behind the digits at p; they are appended to v, which wraps around. Eight at a time: the bytes that are digits are shifted to the top, which puts
+// zeros before them, and three multiplications add them up.
+inline const char* digit_run(const char* p, const char* end, std::uint64_t& v) noexcept {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  constexpr std::uint64_t powers[] = {1, 10, 100, 1'000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000};
+  while (end - p >= 8) {
+    std::uint64_t w = 0;
+    std::memcpy(&w, p, 8);
+    w ^= every_byte * '0';
+    const std::uint64_t others = (w | (w + every_byte * 6)) & every_byte * 0xF0;  // the lowest is exact: no carry comes from digits
+    const int n = others == 0 ? 8 : __builtin_ctzll(others) >> 3;
+    if (n == 0) return p;
+    w <<= 64 - 8 * n;
+    w = w * 10 + (w >> 8);
+    w = ((w & 0x000000FF000000FF) * (100 + (1'000'000ull << 32)) + (w >> 16 & 0x000000FF000000FF) * (1 + (10'000ull << 32))) >> 32;
+    v = v * powers[n] + w;
+    p += n;
+    if (n != 8) return p;
+  }
+#endif
+  for (; p != end && is_digit(*p); ++p) v = v * 10 + static_cast<unsigned>(*p - '0');
+  return p;
+}
+
+// Behind the digits at p.
+inline const char* skip_digits(const char* p, const char* end) noexcept {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  for (; end - p >= 8; p += 8) {
+    std::uint64_t w = 0;
+    std::memcpy(&w, p, 8);
+    w ^= every_byte * '0';
+    const std::uint64_t others = (w | (w + every_byte * 6)) & every_byte * 0xF0;
+    if (others != 0) return p + (__builtin_ctzll(others) >> 3);
+  }
+#endif
+  while (p != end && is_digit(*p)) ++p;
+  return p;
+}
+
 inline constexpr double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                            1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
@@ -70,7 +109,13 @@ HOTPATH_FN void reader::reset(std::string_view text) noexcept {
   end_ = begin_ + text.size();
   depth_ = 0;
   fault_ = fault::none;
-  if (text.starts_with("\xEF\xBB\xBF")) p_ += 3;
+  if (!text.empty() && text[0] == '\xEF' && text.starts_with("\xEF\xBB\xBF")) p_ += 3;
+}
+
+HOTPATH_FN const char* reader::white_run(const char* p) const noexcept {
+  constexpr std::uint64_t white = 1ull << ' ' | 1ull << '\n' | 1ull << '\r' | 1ull << '\t';
+  while (p != end_ && static_cast<unsigned char>(*p) <= ' ' && (white >> *p & 1) != 0) ++p;
+  return p;
 }
 
 // After a fault the rest of the text is out of reach, so that no other function has to ask whether there was one.
@@ -123,7 +168,12 @@ HOTPATH_FN bool reader::enter(char bracket) {
 
 // False at the closing brace, which is consumed, and at an error.
 HOTPATH_FN bool reader::next_member(std::string_view& key, bool first) {
-  const char* p = space(p_);
+  const char* p = p_;
+  if (!first && end_ - p > 2 && *p == ',') {  // as it is written most often
+    p += 1 + (p[1] == ' ');
+    if (*p == '"') return key_and_colon(p, &key);
+  }
+  p = space(p_);
   if (!first && at(p, ',')) {
     p = space(p + 1);
     if (!at(p, '"')) return fail(fault::want_member, p);
@@ -160,6 +210,15 @@ HOTPATH_FN bool reader::key_and_colon(const char* p, std::string_view* key) {
   if (at(stop, '"') && size <= limits_.string) {
     if (key != nullptr) *key = {p + 1, size};
     ++stop;
+    if (end_ - stop > 2 && *stop == ':') {  // as it is written most often
+      stop += 1 + (stop[1] == ' ');
+      if (static_cast<unsigned char>(*stop) > ' ') {
+        p_ = stop;
+        return true;
+      }
+      p_ = space(stop);
+      return true;
+    }
   } else {
     p_ = p;
     if (!quoted_rest(p + 1, stop, key, true)) return false;
@@ -279,47 +338,41 @@ HOTPATH_FN bool reader::string(std::string_view& out) {
 
 // Reads a number's text, checks grammar and range, and leaves p_ where it is.
 HOTPATH_FN bool reader::scan(decimal& d) noexcept {
-  using detail::is_digit;
   const char* p = p_;
+  std::uint64_t v = 0;
   const auto digits = [&] {
     const char* const begin = p;
-    for (; p != end_ && is_digit(*p); ++p) d.digits = d.digits * 10 + static_cast<unsigned>(*p - '0');
+    p = detail::digit_run(p, end_, v);
     return p - begin;
   };
-  d = {};
-  d.whole = true;
-  if (*p == '-') {
-    d.negative = true;
-    ++p;
-  }
-  if (p != end_ && *p == '0') {
-    ++p;
-    d.count = 1;
-  } else {
-    d.count = digits();
-  }
-  if (d.count == 0) return fail(fault::bad_number, p);
+  const bool negative = *p == '-';
+  p += negative;
+  std::int64_t count = 1, exponent = 0;
+  if (p != end_ && *p == '0') ++p;
+  else count = digits();
+  if (count == 0) return fail(fault::bad_number, p);
+  bool whole = true;
   if (p != end_ && *p == '.') {
     ++p;
-    d.whole = false;
+    whole = false;
     const auto fraction = digits();
     if (fraction == 0) return fail(fault::bad_number, p);
-    d.count += fraction;
-    d.exponent = -fraction;
+    count += fraction;
+    exponent = -fraction;
   }
   if (p != end_ && (*p == 'e' || *p == 'E')) {
     ++p;
-    d.whole = false;
+    whole = false;
     const bool minus = p != end_ && *p == '-';
     if (p != end_ && (*p == '-' || *p == '+')) ++p;
-    if (p == end_ || !is_digit(*p)) return fail(fault::bad_number, p);
+    if (p == end_ || !detail::is_digit(*p)) return fail(fault::bad_number, p);
     std::int64_t e = 0;
-    for (; p != end_ && is_digit(*p); ++p)
+    for (; p != end_ && detail::is_digit(*p); ++p)
       if (e < 100'000'000'000'000'000) e = e * 10 + (*p - '0');
-    d.exponent += minus ? -e : e;
+    exponent += minus ? -e : e;
   }
-  d.end = p;
-  if (d.count + d.exponent > 308 && !__builtin_isfinite(to_double(d))) return fail(fault::number_range, p_);
+  d = {p, v, exponent, count, negative, whole};
+  if (count + exponent > 308 && !__builtin_isfinite(to_double(d))) return fail(fault::number_range, p_);
   return true;
 }
 
@@ -461,6 +514,20 @@ HOTPATH_FN bool reader::scalar() {
     case 'f': return literal("false");
     case 'n': return literal("null");
     case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9': {
+      // Digits and perhaps a fraction, of which no value is wanted: too few of them to leave the range of a double.
+      const char* const first = p_ + (*p_ == '-');
+      const char* p = detail::skip_digits(first, end_);
+      if (p != first && (*first != '0' || p - first == 1) && p - first < 300) {
+        if (p != end_ && *p == '.') {
+          const char* const fraction = p + 1;
+          p = detail::skip_digits(fraction, end_);
+          if (p == fraction) p = end_;  // an error: for scan() to say
+        }
+        if (p != end_ && *p != 'e' && *p != 'E') {
+          p_ = p;
+          return true;
+        }
+      }
       decimal d;
       if (!scan(d)) return false;
       p_ = d.end;
@@ -475,6 +542,10 @@ HOTPATH_FN bool reader::skip() {
   const unsigned base = depth_;
   std::uint64_t levels = 0;
   const char* p = space(p_);
+  if (!at(p, '{') && !at(p, '[')) {
+    p_ = p;
+    return scalar();
+  }
   for (;;) {
     bool opened = false;  // a container that is not empty: its first value comes next
     if (at(p, '{') || at(p, '[')) {

@@ -31,14 +31,18 @@ HOTPATH_FN std::uint64_t name_table::hash(std::string_view text) noexcept {
     h = (h ^ word) * 0xd6e8feb86659fd93ull;
     h ^= h >> 32;
   };
-  for (; n >= 8; n -= 8, p += 8) {
+  const auto load = [](const char* at) {
     std::uint64_t word;
-    std::memcpy(&word, p, 8);
-    mix(word);
-  }
-  if (n != 0) {
+    std::memcpy(&word, at, 8);
+    return word;
+  };
+  if (n >= 8) {
+    const char* const last = p + n - 8;  // the last eight overlap: no copy of a few bytes, which would be a call
+    for (; p < last; p += 8) mix(load(p));
+    mix(load(last));
+  } else if (n != 0) {
     std::uint64_t word = 0;
-    std::memcpy(&word, p, n);
+    for (std::size_t i = 0; i < n; ++i) word = word << 8 | static_cast<unsigned char>(p[i]);
     mix(word);
   }
   h *= 0xd6e8feb86659fd93ull;

@@ -67,17 +67,23 @@ HOTPATH_FN result<void> file_blocks::open(const std::string& path) {
   return {};
 }
 
-HOTPATH_FN bool file_blocks::next() {
-  if (failed_) return false;
+HOTPATH_FN std::size_t file_blocks::read(char* to, std::size_t room) {
+  if (failed_) return 0;
   before_ += static_cast<std::uint64_t>(end - block_.data());
   at = end = block_.data();
   ssize_t n = 0;
-  do n = ::read(fd_, block_.data(), block_.size());
+  do n = ::read(fd_, to, room);
   while (n < 0 && errno == EINTR);
   if (n < 0) {
     failed_ = error{.code = errc::io, .detail = std::string("reading failed: ").append(std::strerror(errno)), .source = path_, .byte = before_, .has_byte = true};
-    return false;
+    return 0;
   }
+  if (to != block_.data()) before_ += static_cast<std::uint64_t>(n);
+  return static_cast<std::size_t>(n);
+}
+
+HOTPATH_FN bool file_blocks::next() {
+  const std::size_t n = read(block_.data(), block_.size());
   end = block_.data() + n;
   return n != 0;
 }

@@ -28,7 +28,7 @@ constexpr bool is_white(char c) { return c == ' ' || c == '\n' || c == '\r' || c
 struct read_options {
   bool strict = false;                  // refuse what is not JSON; else keep what can be kept, and count the rest
   unsigned threads = 0;                 // 0: two where the machine has two processors; 1: all in the calling thread; at most 8
-  std::size_t chunk = 512 << 10;        // bytes of text that are parsed at once, 64 at least
+  std::size_t chunk = 256 << 10;        // bytes of text that are parsed at once, 64 at least
   std::size_t value = 64u << 20;        // most bytes of one event or one member of the root
   std::uint64_t text = 1ull << 40;      // most bytes of text, after inflating
   name_table::limits names = {};
@@ -70,6 +70,8 @@ class file_blocks {
   result<void> open(const std::string& path);
   // Replaces the block; false at the end and after an error.
   bool next();
+  // When the block is used up: the next bytes of the file, beside it. 0 at the end and after an error.
+  std::size_t read(char* to, std::size_t room);
   const char *at = nullptr, *end = nullptr;   // what is left of the block
   std::uint64_t offset() const { return before_ + static_cast<std::uint64_t>(at - block_.data()); }
   std::uint64_t size() const { return size_; }
@@ -101,7 +103,7 @@ class text_file {
     if (gzip_) {
       if constexpr (inflater<Inflater>) return inflate(to, room);
     }
-    if (file_.at == file_.end && !file_.next()) return 0;
+    if (file_.at == file_.end) return file_.read(to, room);
     const std::size_t n = (std::min)(room, static_cast<std::size_t>(file_.end - file_.at));
     __builtin_memcpy(to, file_.at, n);
     file_.at += n;

@@ -28,6 +28,12 @@ HOTPATH_FN event_class class_of(std::string_view c) {
   return c.ends_with("_runtime") || c.ends_with("_driver") ? api : other;
 }
 
+// A comparison with a word whose length the compiler knows: no call.
+template <std::size_t N>
+bool is(std::string_view text, const char (&word)[N]) {
+  return text.size() == N - 1 && __builtin_memcmp(text.data(), word, N - 1) == 0;
+}
+
 inline bool is_inside(std::string_view part, std::string_view whole) {
   return part.data() >= whole.data() && part.data() <= whole.data() + whole.size();
 }
@@ -130,10 +136,16 @@ HOTPATH_FN void torch_builder::clear(bool all) {
 }
 
 HOTPATH_FN std::uint16_t torch_builder::category_of(std::string_view text) {
+  std::uint16_t& last = last_category_[text.size() % 32];  // few have the same length
+  if (last < categories_.size() && categories_[last].text == text) return last;
+  return last = find_category(text);
+}
+
+HOTPATH_FN std::uint16_t torch_builder::find_category(std::string_view text) {
   for (std::size_t i = 0; i < categories_.size(); ++i)
     if (categories_[i].text == text) return static_cast<std::uint16_t>(i);
   constexpr std::size_t most = 256;
-  if (categories_.size() >= most) return category_of(categories_.back().text);
+  if (categories_.size() >= most) return static_cast<std::uint16_t>(most - 1);
   if (categories_.size() + 1 == most) text = "(more categories than the limit)";
   categories_.push_back({std::string(text.substr(0, 256)), class_of(text), 0});
   return static_cast<std::uint16_t>(categories_.size() - 1);
@@ -220,61 +232,61 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
   };
   switch (key.size()) {
     case 4:
-      if (key == "grid") a.has_detail |= read_three(in, d.grid);
-      else if (key == "name") text(a.text);
-      else if (key == "kind") {
+      if (is(key, "grid")) a.has_detail |= read_three(in, d.grid);
+      else if (is(key, "name")) text(a.text);
+      else if (is(key, "kind")) {
         std::string_view kind;
         if (in.peek() == json::kind::string && in.string(kind)) copy_facts({}, kind, d), a.has_detail |= d.copy_kind != 0;
       }
       break;
     case 5:
-      if (key == "block") a.has_detail |= read_three(in, d.block);
-      else if (key == "bytes") a.has_detail |= read_id(in, d.bytes);
-      else if (key == "dtype") a.has_detail |= text(d.dtype);
+      if (is(key, "block")) a.has_detail |= read_three(in, d.block);
+      else if (is(key, "bytes")) a.has_detail |= read_id(in, d.bytes);
+      else if (is(key, "dtype")) a.has_detail |= text(d.dtype);
       break;
     case 6:
-      if (key == "stream") read_index(in, a.stream);
-      else if (key == "device") read_index(in, a.device);
-      else if (key == "kernel") text(a.kernel);
-      else if (key == "labels") text(a.text);
+      if (is(key, "stream")) read_index(in, a.stream);
+      else if (is(key, "device")) read_index(in, a.device);
+      else if (is(key, "kernel")) text(a.kernel);
+      else if (is(key, "labels")) text(a.text);
       break;
     case 8:
-      if (key == "graph id") read_index(in, a.graph);
+      if (is(key, "graph id")) read_index(in, a.graph);
       break;
     case 10:
-      if (key == "Group size") a.has_detail |= index(d.group_size);
+      if (is(key, "Group size")) a.has_detail |= index(d.group_size);
       break;
     case 11:
-      if (key == "External id" || key == "external id") read_id(in, a.external);
-      else if (key == "correlation") read_id(in, a.correlation);
-      else if (key == "cuda_stream") read_index(in, a.stream);
+      if (is(key, "External id") || is(key, "external id")) read_id(in, a.external);
+      else if (is(key, "correlation")) read_id(in, a.correlation);
+      else if (is(key, "cuda_stream")) read_index(in, a.stream);
       break;
     case 13:
-      if (key == "shared memory") a.has_detail |= index(d.shared_bytes);
-      else if (key == "graph node id") read_index(in, a.graph_node);
-      else if (key == "In msg nelems") a.has_detail |= read_id(in, d.bytes);
+      if (is(key, "shared memory")) a.has_detail |= index(d.shared_bytes);
+      else if (is(key, "graph node id")) read_index(in, a.graph_node);
+      else if (is(key, "In msg nelems")) a.has_detail |= read_id(in, d.bytes);
       break;
     case 14:
-      if (key == "wait_on_stream") read_index(in, a.waits_for_stream);
-      else if (key == "cuda_sync_kind") text(a.sync_kind);
+      if (is(key, "wait_on_stream")) read_index(in, a.waits_for_stream);
+      else if (is(key, "cuda_sync_kind")) text(a.sync_kind);
       break;
     case 15:
-      if (key == "Collective name") a.has_detail |= text(d.collective);
+      if (is(key, "Collective name")) a.has_detail |= text(d.collective);
       break;
     case 18:
-      if (key == "Process Group Name") a.has_detail |= text(d.group);
+      if (is(key, "Process Group Name")) a.has_detail |= text(d.group);
       break;
     case 20:
-      if (key == "registers per thread") a.has_detail |= index(d.registers);
+      if (is(key, "registers per thread")) a.has_detail |= index(d.registers);
       break;
     case 25:
-      if (key == "est. achieved occupancy %") {
+      if (is(key, "est. achieved occupancy %")) {
         double percent = 0;
         if (in.peek() == json::kind::number && in.number(percent) && percent >= 0 && percent <= 1000) d.occupancy = static_cast<float>(percent / 100), a.has_detail = true;
       }
       break;
     case 33:
-      if (key == "wait_on_cuda_event_record_corr_id") read_id(in, a.waits_for);
+      if (is(key, "wait_on_cuda_event_record_corr_id")) read_id(in, a.waits_for);
       break;
     default: break;
   }
@@ -294,8 +306,8 @@ HOTPATH_FN bool torch_builder::event(json::reader& in, std::string_view text, st
     switch (in.peek()) {
       case json::kind::number: in.raw(to); break;
       case json::kind::string: word(to, own); break;
-      case json::kind::null: break;
-      default: odd_ = true;
+      case json::kind::null: in.skip(); break;
+      default: odd_ = true, in.skip();
     }
   };
   const auto time = [&](nanoseconds& to, number& state) {
@@ -303,36 +315,52 @@ HOTPATH_FN bool torch_builder::event(json::reader& in, std::string_view text, st
     state = read_time(in, to) ? number::good : number::bad;
     if (in.ok()) in_time_ = false;
   };
-  in.object([&](std::string_view key) {
+  const auto phase = [&] {
+    std::string_view ph;
+    if (in.string(ph) && !ph.empty()) phase_ = ph[0];
+  };
+  const auto category_text = [&] {
+    std::string_view c;
+    if (in.string(c)) category_ = category_of(c);
+    else odd_ = true;
+  };
+  const auto name = [&] {
+    word(name_, own_[2]);
+    out_.names.expect(name_);
+  };
+  const auto args = [&] {
+    // Of what needs none of them nothing is read.
+    const event_class what = categories_[category_].what;
+    if (what == event_class::frame || (what == event_class::other && category_ != 0)) return void(in.skip());
+    args_used_ = true;
+    if (in.peek() == json::kind::object) in.object([&](std::string_view k) { arg(in, k); });
+    else in.skip();
+  };
+  // Kineto's order first.
+  if (!in.begin()) return false;
+  if (in.next_is("ph")) phase();
+  if (in.next_is("cat")) category_text();
+  if (in.next_is("name")) name();
+  if (in.next_is("pid")) number_or_word(pid_, own_[0]);
+  if (in.next_is("tid")) number_or_word(tid_, own_[1]);
+  if (in.next_is("ts")) time(ts_, ts_state_);
+  if (in.next_is("dur")) time(dur_, dur_state_);
+  if (in.next_is("args")) args();
+  in.rest([&](std::string_view key) {
     switch (key.size()) {
       case 2:
-        if (key == "ph") {
-          std::string_view ph;
-          if (in.string(ph) && !ph.empty()) phase_ = ph[0];
-        } else if (key == "ts") {
-          time(ts_, ts_state_);
-        }
+        if (is(key, "ph")) phase();
+        else if (is(key, "ts")) time(ts_, ts_state_);
         break;
       case 3:
-        if (key == "pid") number_or_word(pid_, own_[0]);
-        else if (key == "tid") number_or_word(tid_, own_[1]);
-        else if (key == "dur") time(dur_, dur_state_);
-        else if (key == "cat") {
-          std::string_view c;
-          if (in.string(c)) category_ = category_of(c);
-          else odd_ = true;
-        }
+        if (is(key, "pid")) number_or_word(pid_, own_[0]);
+        else if (is(key, "tid")) number_or_word(tid_, own_[1]);
+        else if (is(key, "dur")) time(dur_, dur_state_);
+        else if (is(key, "cat")) category_text();
         break;
       case 4:
-        if (key == "name") {
-          word(name_, own_[2]);
-        } else if (key == "args") {
-          // Of what needs none of them nothing is read.
-          const event_class what = categories_[category_].what;
-          if (what == event_class::frame || (what == event_class::other && category_ != 0)) break;
-          args_used_ = true;
-          if (in.peek() == json::kind::object) in.object([&](std::string_view k) { arg(in, k); });
-        }
+        if (is(key, "name")) name();
+        else if (is(key, "args")) args();
         break;
       default: break;
     }

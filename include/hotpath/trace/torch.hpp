@@ -78,6 +78,7 @@ class torch_builder {
   void emit(std::uint64_t byte);
   void store(const event_row& e);
   std::uint16_t category_of(std::string_view text);
+  std::uint16_t find_category(std::string_view text);
   std::uint32_t track_of(std::string_view pid, std::string_view tid);
   std::uint32_t track_row(name_id pid, name_id tid);
   std::uint32_t detail_of(const model::gpu_detail& d);
@@ -93,6 +94,7 @@ class torch_builder {
   std::uint64_t events_ = 0;
   std::uint64_t phases_[256] = {};
   std::vector<category> categories_;
+  std::uint16_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
   std::vector<std::uint32_t> track_places_, detail_places_;   // open addressing, index + 1
