@@ -167,6 +167,19 @@ TEST_CASE("kernel: a trace against itself is the same, and against another of it
   CHECK(like.verdict == change_verdict::same);
 }
 
+TEST_CASE("kernel: a difference within the margin is the same, however sure, and one across it is inconclusive") {
+  const shape quiet{.steps = 100, .noise = 0.01};
+  shape three = quiet, five = quiet;
+  three.gemm = three.attention = 1.03, five.gemm = five.attention = 1.055;
+  const built a = simulated(1, quiet), b = simulated(2, three), c = simulated(3, five);
+  const kernel::comparison d = kernel::compare(a.s, b.s);
+  CHECK(d.stages[0].step_time.ci->lo > 1);
+  CHECK(d.verdict == change_verdict::same);
+  CHECK(kernel::compare(b.s, a.s).verdict == change_verdict::same);
+  CHECK(kernel::compare(a.s, c.s).verdict == change_verdict::inconclusive);
+  CHECK(kernel::compare(a.s, c.s, {.margin = 2}).verdict == change_verdict::worse);
+}
+
 TEST_CASE("kernel: with fewer than 20 steps on a side there is no verdict, whatever the difference") {
   const built a = simulated(1, {.steps = 19}), b = simulated(2, {.steps = 60, .gemm = 3});
   const kernel::comparison d = kernel::compare(a.s, b.s);

@@ -80,4 +80,8 @@ TEST_CASE("kernel: a sweep sees ends before begins of the same moment, and its s
   CHECK(at_slice == std::vector<int>{1, 1, 2, 1});
   CHECK(most == 2);
   CHECK(active == 0);
+  std::vector<kernel::edge> chain = {{nanoseconds{10}, 1, true}, {nanoseconds{0}, 0, true}, {nanoseconds{10}, 0, false}, {nanoseconds{30}, 1, false}};
+  most = 0;
+  kernel::sweep(chain, [](nanoseconds, nanoseconds) {}, [&](const kernel::edge& e) { active += e.begins ? 1 : -1, most = (std::max)(most, active); });
+  CHECK(most == 1);
 }

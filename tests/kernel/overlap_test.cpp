@@ -123,17 +123,18 @@ TEST_CASE("kernel: each part of a gap has its cause, and the causes add up to th
   b.add("g1", 1104, 46, {.step = d, .correlation = 8});   // 4 within the graph
   launch(1100, 5, 9, 1160, 40, {.what = family::comm, .stream = 20});  // 10 between streams, one of which communicates
   b.add("silent", 1260, 40, {.step = d});          // 60 without a call
+  launch(1270, 5, 10, 1305, 45, {.what = family::comm});  // 5 of latency: communication, but on the stream that worked before
   b.finish();
   const kernel::device_time t = kernel::time_of(b.s, stage::decode);
   check_sums(t);
   CHECK(idle_of(t, idle_cause::host_bound) == 90_us);
-  CHECK(idle_of(t, idle_cause::launch_latency) == 143_us);
+  CHECK(idle_of(t, idle_cause::launch_latency) == 148_us);
   CHECK(idle_of(t, idle_cause::sync_wait) == 50_us);
   CHECK(idle_of(t, idle_cause::graph_gap) == 44_us);
   CHECK(idle_of(t, idle_cause::communication) == 10_us);
   CHECK(idle_of(t, idle_cause::other) == 260_us);
-  CHECK(t.idle == 597_us);
-  CHECK(t.wall == 1290_us);
+  CHECK(t.idle == 602_us);
+  CHECK(t.wall == 1340_us);
   CHECK(t.idle_by[static_cast<std::size_t>(idle_cause::host_bound)].gaps == 4);
   REQUIRE(t.by_step.size() == 1);
   CHECK(t.by_step[0].idle == t.idle);
@@ -151,6 +152,19 @@ TEST_CASE("kernel: a copy that outlasts its call does not block the host, one th
   };
   CHECK(sync_of(5) == 0_ns);
   CHECK(sync_of(55) == 20_us);
+  // In a gap an asynchronous copy's call is the host's time, a synchronous one's is waiting.
+  const auto in_gap = [](std::string_view name) {
+    built b;
+    b.add("k", 0, 50, {});
+    b.call(name, 60, 8, 1);
+    b.call("cudaLaunchKernel", 70, 5, 2);
+    b.add("k", 80, 10, {.correlation = 2});
+    b.add("Memcpy DtoH", 95, 40, {.what = family::memcpy, .correlation = 1, .kind = model::gpu_kind::copy});
+    b.finish();
+    return idle_of(kernel::time_of(b.s, stage::all), idle_cause::sync_wait);
+  };
+  CHECK(in_gap("cudaMemcpyAsync") == 0_ns);
+  CHECK(in_gap("cudaMemcpy") == 8_us);
 }
 
 TEST_CASE("kernel: idle time of steps is that of the gaps their work ends") {
@@ -307,6 +321,39 @@ TEST_CASE("kernel: inflation is the median beside others over the median alone, 
       CHECK(!r->inflation);
     }
   }
+}
+
+TEST_CASE("kernel: launches of different shapes are not compared for inflation") {
+  built b;
+  b.t.details.push_back({.grid = {1, 1, 1}}), b.t.details.push_back({.grid = {64, 1, 1}});
+  for (int i = 0; i < 30; ++i) {
+    b.add("gemm", 1000.0 * i, 100, {.detail = 2});                                // large, alone
+    b.add("gemm", 1000.0 * i + 200, 10, {.detail = 1});                           // small, beside
+    b.add("all_reduce", 1000.0 * i + 190, 400, {.what = family::comm, .stream = 20});
+  }
+  b.finish();
+  CHECK(!find(kernel::overlap(b.s, stage::all), "gemm")->inflation);
+}
+
+TEST_CASE("kernel: a second stream with next to nothing makes no headroom of the first, and rows of computation are five") {
+  built b;
+  const auto fill = [&](double comm) {
+    b = built{};
+    for (int i = 0; i < 100; ++i) b.add("gemm" + std::to_string(i % 10), 100.0 * i, 90, {});
+    b.add("all_reduce", 10'000, comm, {.what = family::comm, .stream = 20});
+    b.finish();
+  };
+  fill(10);
+  const auto little = kernel::overlap(b.s, stage::all);
+  CHECK(little.time.streams == 2);
+  CHECK(little.rows.empty());
+  CHECK(little.hidden_rows == 11);
+  CHECK(little.no_rows == "no row reaches the least share");
+  fill(3000);
+  const auto much = kernel::overlap(b.s, stage::all);
+  REQUIRE(much.rows.size() == 6);
+  CHECK(much.rows[0].kernel == "all_reduce");
+  CHECK(much.hidden_rows == 5);
 }
 
 TEST_CASE("kernel: of two traces the mapping one tells the places, by name and stage, and the formal one the times") {

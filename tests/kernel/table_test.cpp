@@ -310,6 +310,10 @@ TEST_CASE("kernel: F-TRC-14 graph launches whose kernels were not recorded make 
   CHECK(!kernel::graphs_not_recorded(ok.s));
   CHECK(kernel::table(ok.s, stage::all).rows[0].share_wall.has_value());
 
+  // Two of 25 (the first stands before all work) are no end of a trace.
+  ok.call("hipGraphLaunch", 12'345, 20, 900);
+  CHECK(kernel::graphs_not_recorded(ok.s)->find("2 of 25 graph launches have no kernels") == 0);
+
   // One row for each launch instead of its kernels: busy, but nobody knows with what.
   built rows;
   for (std::uint64_t i = 0; i < 3; ++i) rows.add("graph", 100.0 * static_cast<double>(i), 97, {.what = family::graph, .kind = model::gpu_kind::graph});

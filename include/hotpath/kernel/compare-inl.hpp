@@ -38,7 +38,7 @@ inline int rank_of(const subject& s, std::size_t process) {  // -1: not told
   return process < s.trace->processes.size() && s.trace->processes[process].rank ? *s.trace->processes[process].rank : -1;
 }
 
-inline side look_at(const subject& s, stage at, const std::vector<std::uint8_t>& matched) {
+inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>& matched) {
   side out;
   out.s = &s, out.matched = matched;
   const auto& all = s.steps.steps;
@@ -352,7 +352,7 @@ HOTPATH_FN comparison compare(const subject& a, const subject& b, const compare_
   std::vector<std::string> only_a, only_b;
   for (std::size_t k = 1; k <= 6; ++k) {
     const auto at = static_cast<stage>(k % 6);  // `all` last
-    const side x = look_at(a, at, in_a), y = look_at(b, at, in_b);
+    const side x = side_of(a, at, in_a), y = side_of(b, at, in_b);
     if (x.total.ns == 0 && y.total.ns == 0 && x.units == 0 && y.units == 0) continue;
     if (x.total.ns == 0 || y.total.ns == 0) {
       (x.total.ns == 0 ? only_b : only_a).emplace_back(name_of(at));

@@ -164,7 +164,7 @@ struct overlap_row {
   nanoseconds saving{};                           // an upper bound of what could be won in the whole trace; 0: nothing
   std::optional<nanoseconds> saving_per_step;     // the same per step, where there are steps
   std::string bound;                              // what bounds it, a phrase
-  std::optional<double> inflation;                // p50 overlapped / p50 alone, >= 20 of each
+  std::optional<double> inflation;                // p50 overlapped / p50 alone of one launch shape, >= 20 of each
   std::string partner;                            // what hides it most
   std::string known_family;                       // id and name of a known overlap pattern that fits, or empty
 };

@@ -17,6 +17,7 @@ inline constexpr nanoseconds least_total{5'000};                  // of a row th
 inline constexpr double headroom_share = 45, hidden_share = 65;   // percent of a row's time
 inline constexpr nanoseconds longest_latency{100'000};            // from a finished launch call to work; beyond it something else is waited for
 inline constexpr std::size_t samples_for_inflation = 20;          // of each side
+inline constexpr std::size_t most_computations = 5;               // headroom rows of computation
 
 // Time by (row, row that hid it) of the rows that are wanted: an array where that is small, else a list kept short by merging.
 class partner_times {
@@ -97,7 +98,6 @@ class active_lanes {
   std::uint32_t count_ = 0;
 };
 
-inline bool moves_memory(overlap_class c) { return c == overlap_class::memory; }
 inline int weight(overlap_class c) {  // which partner is named
   switch (c) {
     case overlap_class::compute: return 4;
@@ -406,15 +406,38 @@ inline std::string milliseconds(nanoseconds t) {
   return text;
 }
 
-// At most what of other kinds runs alone can hide it. Work of class compute fills a device: only what uses another part of it counts.
+inline bool computes(overlap_class c) { return c != overlap_class::comm && c != overlap_class::memory; }
+
+// At most what of other kinds runs alone can hide it: communication, copies and computation use different parts of a device. Two computations share
+// the multiprocessors: that one hides the other wins little, and one stream beside a few stray launches would make headroom of everything.
 inline nanoseconds hidden_behind(overlap_class c, const nanoseconds (&alone)[5]) {
   nanoseconds sum;
-  for (std::size_t other = 0; other < 5; ++other) {
-    const auto o = static_cast<overlap_class>(other);
-    if (o == c || (c == overlap_class::compute && o != overlap_class::comm && o != overlap_class::memory)) continue;
-    add(sum, alone[other]);
-  }
+  for (std::size_t other = 0; other < 5; ++other)
+    if (const auto o = static_cast<overlap_class>(other); o != c && !(computes(o) && computes(c))) add(sum, alone[other]);
   return sum;
+}
+
+// Median duration beside other work over the median alone: of launches of one shape (grid, block, bytes), the one with the most of both.
+inline std::optional<double> inflation_of(const subject& s, const selection& v, const overlaps& beside, std::span<const std::uint32_t> positions) {
+  const auto detail = [&](std::uint32_t p) { return s.trace->gpu[v.events[p]].detail; };
+  std::vector<std::uint32_t> sorted(positions.begin(), positions.end());
+  sort_in_place(sorted.data(), sorted.data() + sorted.size(), [&](std::uint32_t a, std::uint32_t b) { return detail(a) != detail(b) ? detail(a) < detail(b) : a < b; });
+  std::vector<std::int64_t> over, apart;
+  std::size_t best = samples_for_inflation - 1;
+  std::optional<double> out;
+  for (std::size_t i = 0; i < sorted.size();) {
+    over.clear(), apart.clear();
+    const std::uint32_t shape = detail(sorted[i]);
+    for (; i < sorted.size() && detail(sorted[i]) == shape; ++i) {
+      const nanoseconds d = s.trace->gpu[v.events[sorted[i]]].duration, hidden = beside.hidden[sorted[i]];
+      if (hidden.ns == 0) apart.push_back(d.ns);
+      else if (d - hidden <= hidden) over.push_back(d.ns);  // brushed by others: neither
+    }
+    const std::size_t n = (std::min)(over.size(), apart.size());
+    if (n <= best) continue;
+    if (const nanoseconds base = quantile(apart, 50); base.ns > 0) best = n, out = static_cast<double>(quantile(over, 50).ns) / static_cast<double>(base.ns);
+  }
+  return out;
 }
 
 inline bool has_word(std::string_view text, std::string_view word) {
@@ -567,11 +590,14 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   std::optional<place_finder> mapped;
   if (options.mapping != nullptr) mapped.emplace(*options.mapping, at);
   site_times where(s.map.sites.size());
-  std::vector<std::int64_t> over, apart;
+  std::size_t computations = 0;
   for (const candidate& c : found) {
     const overlap_sums& r = sums[c.row];
     const double share = percent(r.total, out.time.busy);
-    if (share < options.min_share || (options.limit != 0 && out.rows.size() >= options.limit)) {
+    // What communication and copies could hide is computation, all of it: its largest rows are enough.
+    const bool more_of_it = c.headroom && computes(class_of_identity[some_identity[c.row]]) && computations == most_computations;
+    const bool little = share < options.min_share || (c.headroom && percent(nanoseconds{static_cast<std::int64_t>(c.order)}, busy) < options.min_share);
+    if (little || more_of_it || (options.limit != 0 && out.rows.size() >= options.limit)) {
       ++out.hidden_rows;
       continue;
     }
@@ -580,6 +606,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     row.at = at, row.kernel = name.canonical, row.cls = class_of_identity[some_identity[c.row]];
     row.total = r.total, row.exclusive = r.exclusive, row.hidden = r.hidden, row.hidden_by_compute = r.by_compute, row.share = share;
     row.verdict = c.headroom ? "headroom" : "low-roi-hidden";
+    if (c.headroom && computes(row.cls)) ++computations;
 
     const std::uint32_t event = v.events[r.longest], *const first = of_lane.at.data() + of_lane.first[v.lane_of[r.longest]],
                         *const last = of_lane.at.data() + of_lane.first[std::size_t{v.lane_of[r.longest]} + 1];
@@ -601,16 +628,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
       row.bound.append(" ").append(milliseconds(row.saving));
     }
 
-    over.clear(), apart.clear();
-    for (std::uint32_t k = of_row.first[c.row]; k < of_row.first[std::size_t{c.row} + 1]; ++k) {
-      const std::uint32_t p = of_row.at[k];
-      const nanoseconds d = gpu[v.events[p]].duration;
-      if (beside.hidden[p].ns == 0) apart.push_back(d.ns);
-      else if (d - beside.hidden[p] <= beside.hidden[p]) over.push_back(d.ns);  // brushed by others: neither
-    }
-    if (over.size() >= samples_for_inflation && apart.size() >= samples_for_inflation)
-      if (const nanoseconds base = quantile(apart, 50); base.ns > 0) row.inflation = static_cast<double>(quantile(over, 50).ns) / static_cast<double>(base.ns);
-
+    row.inflation = inflation_of(s, v, beside, {of_row.at.data() + of_row.first[c.row], of_row.at.data() + of_row.first[std::size_t{c.row} + 1]});
     if (const std::uint32_t by = beside.partners.most(c.row); by != no_index) row.partner = s.identities[some_identity[by]].canonical;
 
     std::vector<place> places;

@@ -8,8 +8,10 @@
 //
 //   Devices of processes are never mixed: streams overlap only within one (process, device), and sums are over all of them.
 //   Per launch: hidden = the time in which another stream had work; exclusive = the rest. hidden_by_compute: that work was of class compute.
-//   A row is *headroom* (at least 5 us, 45 % of it exclusive) or *low-roi-hidden* (elementwise or memory, 65 % hidden).
-//   saving is an upper bound: a launch can hide at most its own exclusive time, and all of a row at most behind exclusive work of other kinds.
+//   A row is *headroom* (at least 5 us, 45 % of it exclusive, something to win) or *low-roi-hidden* (elementwise or memory, 65 % hidden).
+//   saving is an upper bound: a row can hide at most its own exclusive time, and that at most behind exclusive work of another kind: communication,
+//   copies, computation. Headroom is ordered by it; of computation, the other side of the same coin, five rows are shown.
+//   inflation compares launches of one shape (grid, block, bytes).
 //   O(n log n). Memory while it runs: about 100 bytes per event of the stage. Thread safety: pure functions of their arguments.
 #pragma once
 #include <span>
