@@ -20,6 +20,7 @@ namespace words = report::words;
 
 namespace {
 volatile sig_atomic_t interrupts = 0;
+constexpr std::uint64_t long_file = 8 << 20;  // bytes of the file; less is read before a bar can be seen
 }  // namespace
 
 progress::progress(std::string what) : what_(std::move(what)), begun_(monotonic_now()), drawn_(begun_) {
@@ -52,7 +53,7 @@ void progress::tell(void* self, std::uint64_t done, std::uint64_t total) {
 
 void progress::draw(std::uint64_t done, std::uint64_t total) {
   const nanoseconds now = monotonic_now();
-  if ((now - begun_).ns < 500'000'000 || (now - drawn_).ns < 100'000'000) return;
+  if (total < long_file || (drawn_ != begun_ && (now - drawn_).ns < 100'000'000)) return;
   drawn_ = now;
   screen_.draw({progress_line(what_, done, total, now - begun_, screen_.size().columns, terminal_of(2).ascii)});
 }

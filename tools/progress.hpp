@@ -28,7 +28,7 @@ using inflater = hotpath::trace::plain;
 
 struct interrupted {};                             // thrown by progress::check() after Ctrl-C
 
-// Bytes, share, rate and time left, on stderr, ten times a second, from the first half second on; nothing where stderr is no terminal.
+// Bytes, share, rate and time left, on stderr, ten times a second, of files from 8 MiB on; nothing where stderr is no terminal.
 // From its beginning to its end SIGINT is noticed: a second one ends the process as usual. One at a time.
 class progress {
  public:

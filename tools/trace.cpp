@@ -183,17 +183,9 @@ std::string info_json(const model::timeline& t, const kernel::trace_facts& f, co
   counts("step_annotations", f.step_annotations, same);
   w.member("steps", f.steps);
   counts("steps_by_stage", steps.by_stage, [](model::stage s) { return name_of(s); });
-  w.key("device");
-  if (f.device_name.empty()) w.null();
-  else w.value(f.device_name);
-  w.key("distributed");
-  if (f.backend.empty() && !f.rank && !f.world_size) w.null();
-  else {
-    w.object_begin(), w.key("backend");
-    if (f.backend.empty()) w.null();
-    else w.value(f.backend);
-    w.member("rank", f.rank), w.member("world_size", f.world_size), w.object_end();
-  }
+  w.member("device", t.devices.empty() ? std::optional<std::string_view>() : f.device_name);
+  w.key("distributed"), w.object_begin();
+  w.member("backend", f.backend.empty() ? std::optional<std::string_view>() : f.backend), w.member("rank", f.rank), w.member("world_size", f.world_size), w.object_end();
   const auto list = [&](std::string_view key, const std::vector<kernel::trace_facts::named>& names, bool ops) {
     w.key(key), w.array_begin();
     for (const auto& n : names) {
@@ -204,6 +196,11 @@ std::string info_json(const model::timeline& t, const kernel::trace_facts& f, co
     w.array_end();
   };
   list("top10", f.top, false);
+  w.key("annotations"), w.array_begin();  // of the host, that mark steps
+  std::size_t shown = 0;
+  for (const model::annotation& a : t.annotations)
+    if (a.kind != model::annotation_kind::gpu_user && kernel::is_step_name(t.name(a.name)) && shown++ < 10'000) w.object_begin(), w.member("name", t.name(a.name)), time(w, "dur_us", a.duration), w.object_end();
+  w.array_end();
   w.member("op_threads", f.op_threads), w.member("distinct_cpu_ops", f.distinct_cpu_ops), time(w, "cpu_op_self_sum_us", f.cpu_op_self_sum);
   list("top10_self", f.top_self, true);
   w.key("processes"), w.array_begin();

@@ -270,7 +270,13 @@ def compare(form, path, wanted, label, flows=None):
 def convert(tool, data, full):
     files = sorted(glob.glob(os.path.join(data, "torch-traces", "*", "*.json.gz")), key=os.path.getsize)
     if not files:
-        print("SKIP no traces below %s" % data)
+        if os.environ.get("HOTPATH_REQUIRE_DATA", "0") not in ("", "0"):
+            print("would be skipped, but data is required: no traces below HOTPATH_TEST_DATA")
+            return 1
+        print("skipped: no traces below HOTPATH_TEST_DATA")
+        if os.environ.get("HOTPATH_SKIP_LOG"):
+            with open(os.environ["HOTPATH_SKIP_LOG"], "a", encoding="utf-8") as log:
+                log.write("trace.read_back\tno traces below HOTPATH_TEST_DATA\n")
         return 77
     if not full:  # Python needs a second for each 5 MB of text
         files = [f for f in files if os.path.getsize(f) < 1_300_000]
