@@ -16,23 +16,24 @@ HOTPATH_FN std::optional<stats_report> stats_report_of(std::string_view name) {
 
 // ---- collecting
 
-HOTPATH_FN stats_collector::column& stats_collector::by_key::open(std::uint64_t key) {
+HOTPATH_FN std::uint32_t stats_collector::store::open(std::uint64_t key) {
   columns.emplace_back();
   keys.push_back(key);
-  places.add(static_cast<std::int64_t>(key), static_cast<std::uint32_t>(columns.size() - 1));
-  return columns.back();
+  return static_cast<std::uint32_t>(columns.size() - 1);
+}
+HOTPATH_FN void stats_collector::by_name::add(std::uint64_t name) {
+  if (name >= places.size()) places.resize(name + 1);
+  places[name] = open(name) + 1;
+}
+HOTPATH_FN std::uint32_t stats_collector::by_key::add(std::uint64_t key) {
+  const std::uint32_t at = open(key);
+  places.add(static_cast<std::int64_t>(key), at);
+  return at;
 }
 
-HOTPATH_FN void stats_collector::gpu(const model::gpu_event& e, const model::gpu_detail& d) {
-  const auto took = static_cast<std::uint64_t>(e.duration.ns);
-  switch (e.kind) {
-    case model::gpu_kind::kernel: kernels_.of(e.name).add(took); return;
-    case model::gpu_kind::graph: graphs_.of(e.name).add(took); return;
-    case model::gpu_kind::copy:
-    case model::gpu_kind::set: break;
-  }
+HOTPATH_FN void stats_collector::memory(const model::gpu_event& e, const model::gpu_detail& d) {
   const std::uint64_t key = std::uint64_t{e.name} << 8 | (e.kind == model::gpu_kind::set ? 255u : d.copy_kind);
-  copies_.of(key).add(took);
+  copies_.of(key).add(static_cast<std::uint64_t>(e.duration.ns));
   if (d == model::gpu_detail{}) ++bytes_not_told_;
   else bytes_.of(key).add(d.bytes);
 }
@@ -50,8 +51,8 @@ HOTPATH_FN void stats_collector::add(const model::timeline& t) {
   for (const model::annotation& a : t.annotations) annotation(a);
 }
 
-template <class Key>
-void stats_collector::merge(by_key& into, by_key& from, Key key) {
+template <class Store, class Key>
+void stats_collector::merge(Store& into, Store& from, Key key) {
   for (std::size_t i = 0; i < from.columns.size(); ++i) {
     column &to = into.of(key(from.keys[i])), &c = from.columns[i];
     if (to.narrow.empty() && to.wide.empty()) {
@@ -61,7 +62,7 @@ void stats_collector::merge(by_key& into, by_key& from, Key key) {
     to.narrow.append({c.narrow.data(), c.narrow.size()}), to.wide.append({c.wide.data(), c.wide.size()});
     c = column();
   }
-  from = by_key();
+  from = Store();
 }
 
 HOTPATH_FN void stats_collector::merge(stats_collector& o, std::span<const name_id> names, std::span<const std::uint32_t>, std::span<const std::uint16_t>) {
@@ -111,17 +112,18 @@ HOTPATH_FN std::uint64_t value_of_rank(stats_columns columns, std::uint64_t lo, 
 }
 
 HOTPATH_FN stats_row row_of(stats_columns columns) {
+  __extension__ using wide = unsigned __int128;
   stats_row r;
+  wide total = 0, squares = 0;  // exact, so that the order of the values does not matter: total below 2^96, squares as far as `room` says
   r.min = UINT64_MAX;
-  double sum = 0;
+  for (const auto* c : columns) r.count += c->narrow.size() + c->wide.size();
   each_value(columns, [&](std::uint64_t v) {
-    ++r.count;
-    if (__builtin_add_overflow(r.total, v, &r.total)) r.total = UINT64_MAX;
-    sum += static_cast<double>(v);
+    total += v, squares += wide{v} * v;
     r.min = v < r.min ? v : r.min, r.max = v > r.max ? v : r.max;
   });
   const auto n = static_cast<double>(r.count);
-  r.mean = (r.total != UINT64_MAX ? static_cast<double>(r.total) : sum) / n;
+  r.total = total > UINT64_MAX ? UINT64_MAX : static_cast<std::uint64_t>(total);
+  r.mean = static_cast<double>(total) / n;
   const std::uint64_t middle = (r.count - 1) / 2;
   if (r.count <= 2) {
     r.median = static_cast<double>(r.min) / 2 + static_cast<double>(r.max) / 2;
@@ -132,22 +134,19 @@ HOTPATH_FN stats_row row_of(stats_columns columns) {
       std::uint64_t up_to = 0, above = UINT64_MAX;
       each_value(columns, [&](std::uint64_t v) {
         up_to += v <= lower;
-        if (v > lower && v < above) above = v;
+        above = v > lower && v < above ? v : above;
       });
       if (up_to == middle + 1) upper = above;
     }
     r.median = static_cast<double>(lower) / 2 + static_cast<double>(upper) / 2;
   }
   std::uint64_t room = 0;
-  if (r.count > 1 && !__builtin_mul_overflow(r.count, r.max, &room)) {  // exact, so that the order of the values does not matter
-    __extension__ using wide = unsigned __int128;
-    wide squares = 0;
-    each_value(columns, [&](std::uint64_t v) { squares += wide{v} * v; });
-    r.deviation = __builtin_sqrt(static_cast<double>(r.count * squares - wide{r.total} * r.total) / (n * (n - 1)));
+  if (r.count > 1 && !__builtin_mul_overflow(r.count, r.max, &room)) {
+    r.deviation = __builtin_sqrt(static_cast<double>(r.count * squares - total * total) / (n * (n - 1)));
   } else if (r.count > 1) {
-    double squares = 0;
-    each_value(columns, [&](std::uint64_t v) { squares += (static_cast<double>(v) - r.mean) * (static_cast<double>(v) - r.mean); });
-    r.deviation = __builtin_sqrt(squares / (n - 1));
+    double all = 0;
+    each_value(columns, [&](std::uint64_t v) { all += (static_cast<double>(v) - r.mean) * (static_cast<double>(v) - r.mean); });
+    r.deviation = __builtin_sqrt(all / (n - 1));
   }
   return r;
 }

@@ -52,7 +52,12 @@ struct stats_table {
 // Takes events, keeps their durations by name. A sink for trace::scan_nsys().
 class stats_collector {
  public:
-  void gpu(const model::gpu_event& e, const model::gpu_detail& d);
+  void gpu(const model::gpu_event& e, const model::gpu_detail& d) {
+    const auto took = static_cast<std::uint64_t>(e.duration.ns);
+    if (e.kind == model::gpu_kind::kernel) kernels_.of(e.name).add(took);
+    else if (e.kind == model::gpu_kind::graph) graphs_.of(e.name).add(took);
+    else memory(e, d);
+  }
   void api(const model::api_call& a) { api_.of(a.name).add(static_cast<std::uint64_t>(a.duration.ns)); }
   void annotation(const model::annotation& a);
   void sync(const model::sync_event&) {}
@@ -73,22 +78,34 @@ class stats_collector {
   };
 
  private:
-  // Columns of values by a key: a name's id, or (range, domain, style) in one number.
-  struct by_key {
-    hotpath::detail::id_map places;
+  struct store {
     std::vector<column> columns;
     std::vector<std::uint64_t> keys;          // of the columns
+    std::uint32_t open(std::uint64_t key);
+  };
+  struct by_name : store {                    // the key is a name's id: small numbers
+    std::vector<std::uint32_t> places;        // index in columns + 1; 0: none yet
+    column& of(std::uint64_t name) {
+      if (name >= places.size() || places[name] == 0) add(name);
+      return columns[places[name] - 1];
+    }
+    void add(std::uint64_t name);
+  };
+  struct by_key : store {                     // several ids in one number
+    hotpath::detail::id_map places;
     column& of(std::uint64_t key) {
       const std::uint32_t* const at = places.find(static_cast<std::int64_t>(key));
-      return at != nullptr ? columns[*at] : open(key);
+      return columns[at != nullptr ? *at : add(key)];
     }
-    column& open(std::uint64_t key);
+    std::uint32_t add(std::uint64_t key);
   };
-  template <class Key>
-  static void merge(by_key& into, by_key& from, Key key);
+  template <class Store, class Key>
+  static void merge(Store& into, Store& from, Key key);
+  void memory(const model::gpu_event& e, const model::gpu_detail& d);
 
-  by_key kernels_, graphs_, api_, copies_, bytes_;  // copies_, bytes_: name << 8 | what was done, see gpu()
-  by_key ranges_;                                   // name << 32 | domain << 1 | start-end
+  by_name kernels_, graphs_, api_;
+  by_key copies_, bytes_;                     // name << 8 | what was done, see memory()
+  by_key ranges_;                             // name << 32 | domain << 1 | start-end
   std::uint64_t open_ranges_ = 0, bytes_not_told_ = 0;
 };
 
