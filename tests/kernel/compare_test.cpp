@@ -67,6 +67,9 @@ TEST_CASE("kernel: rank tests give the known answers of the statistics page") {
   CHECK(t->p == doctest::Approx(6.271414626e-8).epsilon(1e-6));
   CHECK(t->shift == doctest::Approx(6.653879565));
   CHECK(t->cliff == doctest::Approx(0.443));
+  const auto tied = kernel::test_ranks(std::vector<double>{1, 2, 2, 3, 3, 3, 5, 5}, std::vector<double>{2, 3, 3, 4, 4, 4, 5});  // by hand: pairs counted one by one
+  CHECK(tied->u == 20.0);
+  CHECK(tied->p == doctest::Approx(0.371390821));
   CHECK(!kernel::test_ranks({}, b));
   const auto same = kernel::test_ranks(std::vector<double>(30, 5), std::vector<double>(30, 5));
   CHECK(same->p == 1);
@@ -261,6 +264,13 @@ TEST_CASE("kernel: the ranks of a step are one unit, and steps that only some ra
   CHECK(d.stages[0].a_steps == 40);
   CHECK(find(d.stages[0].families, "gemm")->time.a == doctest::Approx(20 * 60'000 * 1.5));
   CHECK(any(d.unmatched, "decode: 10 steps of the longest rank of A have no like on the shortest"));
+  built turned;
+  turned.t.processes.resize(2);
+  turned.t.processes[0].rank = 0, turned.t.processes[1].rank = 1;
+  simulate(turned, 1, {.steps = 40, .process = 0});
+  simulate(turned, 1, {.steps = 50, .process = 1});
+  turned.finish();
+  CHECK(kernel::compare(turned.s, turned.s).stages[0].a_steps == 40);
 }
 
 TEST_CASE("kernel: steps of different batches do not compare, and the reason has both numbers") {

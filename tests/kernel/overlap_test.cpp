@@ -356,6 +356,16 @@ TEST_CASE("kernel: a second stream with next to nothing makes no headroom of the
   CHECK(much.hidden_rows == 5);
 }
 
+TEST_CASE("kernel: two kinds of computation hide nothing of each other") {
+  built b;
+  for (int i = 0; i < 30; ++i) b.add("gemm", 100.0 * i, 50, {}), b.add("add", 100.0 * i + 50, 40, {.what = family::elementwise, .stream = 8});
+  b.finish();
+  const auto t = kernel::overlap(b.s, stage::all);
+  CHECK(t.time.streams == 2);
+  CHECK(t.rows.empty());
+  CHECK(t.no_rows == "nothing runs alone that other kinds of work could hide");
+}
+
 TEST_CASE("kernel: of two traces the mapping one tells the places, by name and stage, and the formal one the times") {
   built formal = training(10, false);
   for (auto& site : formal.s.map.sites) site.location = "graph replay of batch 32", site.graph_replay = true;
