@@ -107,6 +107,22 @@ TEST_CASE("kernel: a kernel belongs to the step that launched it, not to the ste
   CHECK(s.steps[1].gpu_busy == 10_us);
 }
 
+TEST_CASE("kernel: a step's busy time is the union over its streams, device by device") {
+  made_trace m;
+  m.annotate("step[DECODE bs=2]", 0_us, 100_us);
+  m.launch("a", 1_us, 100_us, 50_us);
+  m.launch("within", 2_us, 110_us, 10_us).stream = 8;
+  m.launch("over", 3_us, 140_us, 30_us).stream = 8;       // 20 us beyond a
+  m.launch("later", 4_us, 200_us, 5_us);
+  m.launch("other device", 5_us, 100_us, 7_us).device = 1;
+  m.launch("overlapping", 6_us, 103_us, 7_us).device = 1;
+  const auto s = find_steps(m.done());
+  REQUIRE(s.steps.size() == 1);
+  CHECK(s.steps[0].gpu_busy == 85_us);                     // 70 + 5, and 10 on the other device
+  CHECK(s.steps[0].gpu_begin == 100_us);
+  CHECK(s.steps[0].gpu_end == 205_us);
+}
+
 TEST_CASE("kernel: mixed, verify and draft steps keep their kernels apart, also of one launching thread") {
   made_trace m;
   m.annotate("step[MIXED bs=3 c=1 g=2 c_sq=64 c_sk=64 g_sq=2 g_sk=90]", 0_us, 10_us);
@@ -125,7 +141,7 @@ TEST_CASE("kernel: mixed, verify and draft steps keep their kernels apart, also 
 
 TEST_CASE("kernel: nested annotations make one step, of the outer range and the innermost stage") {
   made_trace m;
-  m.annotate("ProfilerStep#3", 0_us, 1000_us);
+  m.annotate("ProfilerStep#3", 0_us, 1000_us), m.annotate("ProfilerStep#4", 2000_us, 1000_us);
   m.annotate("execute_32_context_0(sq0sk0sqsq0sqsk0)_generation_32(sq32sk900sqsq32sqsk900)", 10_us, 100_us);
   m.annotate("step[DECODE bs=32]", 20_us, 80_us);
   m.launch("a", 15_us, 30_us, 5_us);      // in the outer one only

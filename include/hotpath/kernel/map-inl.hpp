@@ -307,7 +307,6 @@ class graph_joiner {
     done_.push_back(make(events, batch, ordinal));       // two that share a hash: the second is made each time
     return done_.back();
   }
-  std::uint64_t nearest = 0, nearest_of = 0;             // of the launches that no capture fits: the best that there was
 
  private:
   static constexpr std::size_t most_differences = 64;    // left out on both sides together: some kernels lost, or a warm-up's among them
@@ -360,6 +359,7 @@ class graph_joiner {
       }
       return agree * 2 >= n || misfit(g, batch) < 1 << 20 ? n : 0;
     }
+    // Four of five must agree: else it is another graph.
     if (!align(n, m, (std::min)(most_differences, (n + m) / 5), [&](std::size_t a, std::size_t b) { return names_[a] == g.nodes[b].name; }, pair)) return 0;
     for (const std::uint32_t p : pair) pairs += p != no_index ? 1u : 0u;
     return pairs;
@@ -385,10 +385,7 @@ class graph_joiner {
       }
       if (best != nullptr) break;
     }
-    if (best == nullptr || best_pairs * 5 < (std::max)(events.size(), best->nodes.size()) * 4) {   // four of five: else it is another graph
-      if (best_pairs >= nearest) nearest = best_pairs, nearest_of = events.size();
-      return out;
-    }
+    if (best == nullptr) return out;
     out.by_position = !best->named;
     resolver& source = *sources_[best->source];
     for (std::size_t i = 0; i < events.size(); ++i)
@@ -529,7 +526,6 @@ class mapper {
         by_position_ += j.by_position ? 1u : 0u;
       }
     }
-    nearest_ = joiner.nearest, nearest_of_ = joiner.nearest_of;
   }
 
   // Sites of the mapping trace by (operator or any, name, stage): the one with the most time.
@@ -555,7 +551,7 @@ class mapper {
   std::vector<std::uint32_t> replay_events_;
   std::vector<replay> replays_;
   std::size_t captured_ = 0;
-  std::uint64_t by_position_ = 0, nearest_ = 0, nearest_of_ = 0, borrowed_ = 0, ambiguous_ = 0;
+  std::uint64_t by_position_ = 0, borrowed_ = 0, ambiguous_ = 0;
 };
 
 inline void mapper::borrow_by_name() {
@@ -633,8 +629,7 @@ inline void mapper::say() {
     std::string text = count(unjoined).append(" of ").append(count(out_.graph_events)).append(" GPU events that graphs replayed are not mapped: ");
     if (captured_ == 0) text.append("no capture of graphs is in the traces given. A trace recorded while the graphs are captured tells operators and lines "
                                     "(SGLang: --enable-profile-cuda-graph; vLLM: capture_torch_profiler).");
-    else if (nearest_ == 0) text.append("none of the captured graphs (").append(count(captured_)).append(" in the traces given) fits.");
-    else text.append("the captured graphs do not fit; the best has ").append(count(nearest_)).append(" of ").append(count(nearest_of_)).append(" kernels in the same order.");
+    else text.append("none of the captured graphs (").append(count(captured_)).append(" in the traces given) has nearly the same kernels in the same order.");
     note(std::move(text));
   }
   if (by_position_ != 0)
