@@ -76,4 +76,21 @@ void sort_in_place(T* first, T* last, Less less) {
   detail::quick_sort(first, last, less, depth);
 }
 
+// The same for a vector or rows.
+template <class Rows, class Less>
+void sort_in_place(Rows& all, Less less) {
+  sort_in_place(all.data(), all.data() + all.size(), less);
+}
+
+// The first element that is not before what is sought, in an array where those before it come first; `last` if there is none.
+template <class T, class Before>
+T* find_first_not(T* first, T* last, Before before) {
+  for (std::ptrdiff_t n = last - first; n > 0;) {
+    const std::ptrdiff_t half = n / 2;
+    if (before(first[half])) first += half + 1, n -= half + 1;
+    else n = half;
+  }
+  return first;
+}
+
 }  // namespace hotpath::inline HOTPATH_ABI

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/kernel/family-inl.hpp - bodies of kernel/family.hpp.
 #pragma once
-#include <algorithm>
 #include <hotpath/core/json.hpp>
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/detail/words.hpp>

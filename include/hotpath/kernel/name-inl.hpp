@@ -3,7 +3,6 @@
 #pragma once
 #include <cstdlib>   // free
 #include <cxxabi.h>  // the demangler of libstdc++ and libc++abi
-#include <algorithm>
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/detail/words.hpp>
 #include <hotpath/kernel/name.hpp>

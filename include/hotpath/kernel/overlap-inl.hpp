@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/kernel/overlap-inl.hpp - bodies of kernel/overlap.hpp.
 #pragma once
-#include <algorithm>
 #include <cstdio>
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/launch.hpp>
@@ -45,8 +44,8 @@ class partner_times {
       for (std::uint32_t by = 0; by < rows_; ++by) see(by, cells_[place_[row] * rows_ + by]);
     } else {
       if (!merged_) merge();
-      auto p = std::lower_bound(list_.begin(), list_.end(), std::uint64_t{row} << 32, [](const entry& e, std::uint64_t key) { return e.key < key; });
-      for (; p != list_.end() && p->key >> 32 == row; ++p) see(static_cast<std::uint32_t>(p->key), p->time);
+      entry *const end = list_.data() + list_.size(), *p = find_first_not(list_.data(), end, [row](const entry& e) { return e.key < std::uint64_t{row} << 32; });
+      for (; p != end && p->key >> 32 == row; ++p) see(static_cast<std::uint32_t>(p->key), p->time);
     }
     return best;
   }
@@ -211,7 +210,7 @@ struct blocking_calls {
   nanoseconds within(std::uint32_t track, interval part) const {
     if (std::size_t{track} + 1 >= first.size()) return {};
     const interval *at = calls.data() + first[track], *const end = calls.data() + first[std::size_t{track} + 1];
-    at = std::lower_bound(at, end, part.begin, [](const interval& i, nanoseconds t) { return i.end <= t; });
+    at = find_first_not(at, end, [&part](const interval& i) { return i.end <= part.begin; });
     if (at != end && at->begin <= part.begin) return part.end - part.begin;
     nanoseconds sum;
     for (; at != end && at->begin < part.end; ++at) sum += (std::min)(at->end, part.end) - at->begin;
@@ -346,7 +345,7 @@ inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, co
   if (other == no_index) return tie::none;
   const interval a = span_of(s.trace->gpu[event]), b = span_of(s.trace->gpu[other]);
   const nanoseconds between = (std::max)(nanoseconds{}, a.begin < b.begin ? b.begin - a.end : a.begin - b.end);
-  const nanoseconds tight = (std::clamp)(nanoseconds{(a.end - a.begin).ns * 15 / 100}, nanoseconds{2'000}, nanoseconds{20'000});
+  const nanoseconds tight = (std::max)(nanoseconds{2'000}, (std::min)(nanoseconds{20'000}, nanoseconds{(a.end - a.begin).ns * 15 / 100}));
   if (tight < between) return tie::none;
   const site *mine = site_at(s, event), *theirs = site_at(s, other);
   if (mine != nullptr && theirs != nullptr) {
@@ -580,7 +579,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
       found.push_back({i, false, static_cast<double>(r.hidden.ns) * (1 + percent(r.by_compute, r.hidden) / 100)});
     }
   }
-  std::sort(found.begin(), found.end(), [&](const candidate& a, const candidate& b) {
+  sort_in_place(found, [&](const candidate& a, const candidate& b) {
     if (a.headroom != b.headroom) return a.headroom;
     return a.order != b.order ? a.order > b.order : s.identities[some_identity[a.row]].canonical < s.identities[some_identity[b.row]].canonical;
   });
@@ -610,7 +609,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
 
     const std::uint32_t event = v.events[r.longest], *const first = of_lane.at.data() + of_lane.first[v.lane_of[r.longest]],
                         *const last = of_lane.at.data() + of_lane.first[std::size_t{v.lane_of[r.longest]} + 1];
-    const std::uint32_t* const here = std::lower_bound(first, last, r.longest);
+    const std::uint32_t* const here = find_first_not(first, last, [&r](std::uint32_t e) { return e < r.longest; });
     const neighbours around{here == first ? no_index : v.events[here[-1]], here + 1 == last ? no_index : v.events[here[1]]};
     row.dependency = dependency_of(s, event, around, class_of_identity);
     const bool low = row.dependency.compare(0, 3, "low") == 0;

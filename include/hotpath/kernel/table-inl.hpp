@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/kernel/table-inl.hpp - bodies of kernel/table.hpp.
 #pragma once
-#include <algorithm>
 #include <hotpath/kernel/interval-inl.hpp>
 #include <hotpath/kernel/table.hpp>
 
@@ -11,8 +10,8 @@ namespace tables {
 
 HOTPATH_FN interval span_of(const model::gpu_event& e) {
   constexpr std::int64_t limit = std::int64_t{1} << 61;
-  const std::int64_t begin = (std::clamp)(e.begin.ns, -limit, limit), most = limit - begin;
-  return {nanoseconds{begin}, nanoseconds{begin + (std::clamp)(e.duration.ns, std::int64_t{0}, most)}};
+  const std::int64_t begin = (std::max)(-limit, (std::min)(limit, e.begin.ns)), most = limit - begin;
+  return {nanoseconds{begin}, nanoseconds{begin + (std::max)(std::int64_t{0}, (std::min)(most, e.duration.ns))}};
 }
 
 HOTPATH_FN void add(nanoseconds& sum, nanoseconds more) {
@@ -24,12 +23,12 @@ HOTPATH_FN double percent(nanoseconds part, nanoseconds whole) { return whole.ns
 HOTPATH_FN nanoseconds quantile(std::vector<std::int64_t>& values, unsigned percent) {
   if (values.empty()) return {};
   const std::size_t h = (values.size() - 1) * percent, low = h / 100;
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(low);
-  std::nth_element(values.begin(), at, values.end());
-  if (low + 1 == values.size()) return nanoseconds{*at};
-  const auto between = static_cast<std::uint64_t>(*std::min_element(at + 1, values.end())) - static_cast<std::uint64_t>(*at);
+  sort_in_place(values, [](std::int64_t a, std::int64_t b) { return a < b; });  // the second quantile finds them in order
+  const std::int64_t at = values[low];
+  if (low + 1 == values.size()) return nanoseconds{at};
+  const auto between = static_cast<std::uint64_t>(values[low + 1]) - static_cast<std::uint64_t>(at);
   const std::uint64_t part = h % 100;
-  return nanoseconds{*at + static_cast<std::int64_t>(between / 100 * part + (between % 100 * part + 50) / 100)};
+  return nanoseconds{at + static_cast<std::int64_t>(between / 100 * part + (between % 100 * part + 50) / 100)};
 }
 
 HOTPATH_FN bool launches_graph(std::string_view api_name) { return api_name.find("GraphLaunch") != std::string_view::npos; }
@@ -42,9 +41,16 @@ inline std::uint64_t lane_key(const model::gpu_event& e) {
   return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | stream;
 }
 template <class T>
+std::uint32_t index_in(const std::vector<T>& ordered, const T& what) {
+  return static_cast<std::uint32_t>(find_first_not(ordered.data(), ordered.data() + ordered.size(), [&](const T& x) { return x < what; }) - ordered.data());
+}
+template <class T>
 void sort_unique(std::vector<T>& v) {
-  sort_in_place(v.data(), v.data() + v.size(), [](const T& a, const T& b) { return a < b; });
-  v.erase(std::unique(v.begin(), v.end()), v.end());
+  sort_in_place(v, [](const T& a, const T& b) { return a < b; });
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < v.size(); ++i)
+    if (i == 0 || v[kept - 1] < v[i]) v[kept++] = v[i];
+  v.resize(kept);
 }
 
 HOTPATH_FN selection select(const subject& s, stage at) {
@@ -69,7 +75,7 @@ HOTPATH_FN selection select(const subject& s, stage at) {
   std::uint32_t last = 0;
   for (const std::uint32_t i : out.events) {
     const std::uint64_t key = lane_key(s.trace->gpu[i]);
-    if (keys[last] != key) last = static_cast<std::uint32_t>(std::lower_bound(keys.begin(), keys.end(), key) - keys.begin());
+    if (keys[last] != key) last = index_in(keys, key);
     out.lane_of.push_back(last);
   }
   return out;
@@ -156,12 +162,12 @@ HOTPATH_FN std::optional<std::string> graphs_not_recorded(const subject& s) {
     std::vector<std::uint8_t> looked_at(std::size_t{1} << 16);  // processes that were left out have no chosen events, and need none
     for (const std::uint32_t i : s.chosen) looked_at[t.gpu[i].process] = 1;
     const auto less = [](const launch& a, const launch& b) { return a.process != b.process ? a.process < b.process : a.correlation < b.correlation; };
-    sort_in_place(all.data(), all.data() + all.size(), less);
+    sort_in_place(all, less);
     launch* recent = nullptr;
     for (const model::gpu_event& e : t.gpu) {
       if (e.correlation == model::no_id || (recent != nullptr && recent->correlation == e.correlation && recent->process == e.process)) continue;
-      const auto at = std::lower_bound(all.begin(), all.end(), launch{e.correlation, e.process, false}, less);
-      if (at != all.end() && at->correlation == e.correlation && at->process == e.process) at->seen = true, recent = &*at;
+      launch *const end = all.data() + all.size(), *const at = find_first_not(all.data(), end, [&](const launch& l) { return less(l, {e.correlation, e.process, false}); });
+      if (at != end && at->correlation == e.correlation && at->process == e.process) at->seen = true, recent = at;
     }
     for (const launch& l : all)
       if (looked_at[l.process] != 0) ++launches, missing += l.seen ? 0 : 1;
@@ -234,7 +240,7 @@ HOTPATH_FN void site_times::fill(const std::vector<site>& sites, nanoseconds tot
   // Equal words stand together after a sort by them: their sum needs no map.
   const auto reduce = [&](auto word, std::vector<candidate>& out) {
     const auto longer = [&](std::uint32_t a, std::uint32_t b) { return time[a] != time[b] ? time[b] < time[a] : a < b; };
-    std::sort(touched.begin(), touched.end(), [&](std::uint32_t a, std::uint32_t b) {
+    sort_in_place(touched, [&](std::uint32_t a, std::uint32_t b) {
       const int order = word(a).compare(word(b));
       return order != 0 ? order < 0 : longer(a, b);
     });
@@ -245,7 +251,7 @@ HOTPATH_FN void site_times::fill(const std::vector<site>& sites, nanoseconds tot
       out.back().launches += launches[i];
       out.back().own = out.back().own || sites[i].priority > 200;
     }
-    std::sort(out.begin(), out.end(), [&](const candidate& a, const candidate& b) {
+    sort_in_place(out, [&](const candidate& a, const candidate& b) {
       if (a.own != b.own) return a.own;
       if (a.time != b.time) return b.time < a.time;
       return a.launches != b.launches ? a.launches > b.launches : word(a.first) < word(b.first);
@@ -257,7 +263,7 @@ HOTPATH_FN void site_times::fill(const std::vector<site>& sites, nanoseconds tot
     places.push_back({.location = longest.location, .cpu_op = longest.cpu_op, .stack = longest.stack, .share = percent(of_places[i].time, total)});
   }
   reduce([&](std::uint32_t i) -> const std::string& { return sites[i].cpu_op; }, of_ops);
-  std::sort(of_ops.begin(), of_ops.end(), [&](const candidate& a, const candidate& b) {
+  sort_in_place(of_ops, [&](const candidate& a, const candidate& b) {
     return a.time != b.time ? b.time < a.time : sites[a.first].cpu_op < sites[b.first].cpu_op;
   });
   if (!of_ops.empty()) cpu_op = sites[of_ops[0].first].cpu_op;
@@ -279,7 +285,7 @@ inline ranks_of find_ranks(const subject& s, const selection& v) {
   if (known.size() < 2) return out;
   out.count = static_cast<std::uint32_t>(known.size());
   for (const lane& l : v.lanes)
-    if (const auto r = rank(l)) out.index[l.process] = static_cast<std::uint32_t>(std::lower_bound(known.begin(), known.end(), *r) - known.begin());
+    if (const auto r = rank(l)) out.index[l.process] = index_in(known, *r);
   return out;
 }
 
@@ -325,7 +331,7 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
 
   for (std::size_t f = 0; f < of_family.size(); ++f)
     if (of_family[f].ns > 0) out.by_family.emplace_back(static_cast<family>(f), of_family[f]);
-  std::sort(out.by_family.begin(), out.by_family.end(), [](const auto& a, const auto& b) { return a.second != b.second ? b.second < a.second : a.first < b.first; });
+  sort_in_place(out.by_family, [](const auto& a, const auto& b) { return a.second != b.second ? b.second < a.second : a.first < b.first; });
 
   // The identity that speaks for a row: the one with the most time.
   std::vector<std::uint32_t> speaker(names.rows, no_index);
@@ -336,7 +342,7 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
   std::vector<std::uint32_t> order;
   for (std::uint32_t r = 0; r < names.rows; ++r)
     if (g.first[r] != g.first[std::size_t{r} + 1]) order.push_back(r);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+  sort_in_place(order, [&](std::uint32_t a, std::uint32_t b) {
     return total[a] != total[b] ? total[b] < total[a] : s.identities[speaker[a]].canonical < s.identities[speaker[b]].canonical;
   });
 
@@ -383,15 +389,13 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
     const auto n = static_cast<std::int64_t>(row.launches);
     row.mean = nanoseconds{total[r].ns / n + (2 * (total[r].ns % n) >= n ? 1 : 0)};
     row.p50 = quantile(values, 50), row.p95 = quantile(values, 95);
-    const auto [min, max] = std::minmax_element(values.begin(), values.end());
-    row.min = nanoseconds{*min}, row.max = nanoseconds{*max};
+    row.min = nanoseconds{values.front()}, row.max = nanoseconds{values.back()};  // quantile() has sorted them
     where.fill(s.map.sites, total[r], row.places, row.cpu_op);
     if (const std::uint32_t i = gpu[longest].detail; i < s.trace->details.size()) row.launch = s.trace->details[i];
     if (ranks.count != 0) {
-      const auto [least, most] = std::minmax_element(per_rank.begin(), per_rank.end());
       kernel_row::over_ranks o;
-      o.min = nanoseconds{*least}, o.max = nanoseconds{*most}, o.ranks = ranks.count;
       o.median = quantile(per_rank, 50);
+      o.min = nanoseconds{per_rank.front()}, o.max = nanoseconds{per_rank.back()}, o.ranks = ranks.count;
       row.ranks = o;
     }
   }
