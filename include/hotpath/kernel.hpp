@@ -13,6 +13,7 @@
 //   | kernel/map.hpp        | operators and source lines of kernels, through graphs too |
 //   | kernel/subject.hpp    | which events the tables look at |
 //   | kernel/table.hpp, overlap.hpp, fuse.hpp | the three tables |
+//   | kernel/integrity.hpp  | what was lost or guessed, and the sum that must come out |
 //   | kernel/summary.hpp    | what dominates, one line per stage |
 //   | kernel/compare.hpp, across.hpp | two traces with intervals; several reports side by side |
 //   | kernel/facts.hpp, stats.hpp | counts of a trace; the summaries of nsys stats |
@@ -26,6 +27,7 @@
 #include <hotpath/kernel/family.hpp>
 #include <hotpath/kernel/framework.hpp>
 #include <hotpath/kernel/fuse.hpp>
+#include <hotpath/kernel/integrity.hpp>
 #include <hotpath/kernel/launch.hpp>
 #include <hotpath/kernel/map.hpp>
 #include <hotpath/kernel/name.hpp>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <hotpath/kernel/facts.hpp>
 #include <hotpath/kernel/framework.hpp>
+#include <hotpath/kernel/integrity.hpp>
 #include <hotpath/kernel/overlap.hpp>
 #include <hotpath/kernel/server_args.hpp>
 #include <hotpath/kernel/summary.hpp>
@@ -17,22 +18,6 @@ namespace triage_detail {
 inline void add_once(std::vector<std::string>& to, std::string text) {
   if (!text.empty() && std::find(to.begin(), to.end(), text) == to.end()) to.push_back(std::move(text));
 }
-inline void warn(triage_report& r, std::string text) { r.check.findings.push_back({true, std::move(text)}); }
-
-inline std::string counted(std::uint64_t n, std::string_view noun) { return std::to_string(n) + " " + std::string(noun) + (n == 1 ? "" : "s"); }
-
-// Why a file has no GPU work, and what to do.
-inline std::string without_gpu(const model::timeline& t, const std::string& name) {
-  std::uint64_t counters = 0;
-  for (const auto& [category, n] : t.about.by_category)
-    if (category == "cuda_profiler_range") counters += n;
-  if (counters != 0)
-    return name + " has " + counted(counters, "profiler range") + " with hardware counters and no kernel: record kernels with activities=[CPU, CUDA] and without CUPTI profiler metrics";
-  const std::uint64_t host = t.ops.size() + t.frames.size() + t.api.size();
-  if (host != 0) return name + " has " + counted(host, "event") + " of the host and none of a GPU: was ProfilerActivity.CUDA among the activities, and did the process launch GPU work?";
-  return name + " has no event of a GPU";
-}
-
 }  // namespace triage_detail
 
 HOTPATH_FN subject_options triager::subject_of(const triage_input& i) const {
@@ -50,14 +35,6 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   namespace d = triage_detail;
   const std::string name = input.name.empty() ? t.about.file : std::string(input.name);
   r_.inputs.push_back(name);
-  partial_ |= t.partial();
-  for (const model::trace_loss& l : t.lost) {
-    std::string text(name_of(l.fault));
-    text.append(": ").append(std::to_string(l.count));
-    if (l.first_byte) text.append(", first at byte ").append(std::to_string(*l.first_byte));
-    if (!l.note.empty()) text.append("; ").append(l.note);
-    d::warn(r_, text);
-  }
   if (r_.framework.empty()) {
     if (!o_.framework.empty()) {
       r_.framework = o_.framework, r_.framework_reason = "as asked for";
@@ -72,34 +49,35 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   if (!r_.rank) r_.rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
   if (!r_.world_size) r_.world_size = t.about.world_size;
 
+  const subject_options so = subject_of(input);
+  const subject s = look_at(t, so, {.mapping_trace = o_.mapping, .captures = o_.captures});
+  integrity one;
+  check_trace(one, t, s);
+  for (finding& f : one.findings) findings_.emplace_back(r_.inputs.size() - 1, std::move(f));
   if (t.gpu.empty()) {
-    d::warn(r_, d::without_gpu(t, name));
     const trace_facts f = facts(t, 20);
     for (const trace_facts::named& op : f.top_self)
       r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, f.cpu_op_self_sum.ns > 0 ? 100 * static_cast<double>(op.self.ns) / static_cast<double>(f.cpu_op_self_sum.ns) : 0});
+    partial_ = true;  // of several traces one is of no use
     return {};
   }
-
-  const subject_options so = subject_of(input);
-  const subject s = look_at(t, so, {.mapping_trace = o_.mapping, .captures = o_.captures});
+  partial_ |= one.verdict != health::good;
   if (const std::string why = why_nothing(s, so); !why.empty()) return error{.code = errc::empty, .detail = why, .source = name};
   if (o_.mapping != nullptr && !mapping_) mapping_ = look_at(*o_.mapping, {});
   any_ = true;
 
-  nanoseconds all{}, first{INT64_MAX}, last{INT64_MIN};
-  for (const model::gpu_event& e : t.gpu) tables::add(all, e.duration);
+  nanoseconds first{INT64_MAX}, last{INT64_MIN};
   for (const std::uint32_t i : s.chosen) first = (std::min)(first, t.gpu[i].begin), last = (std::max)(last, t.gpu[i].end());
   if (last > first) tables::add(r_.duration, last - first);
-  tables::add(r_.check.total, all), tables::add(r_.check.left_out, s.left_out);
-  if (s.left_out_events != 0) note(name, d::counted(s.left_out_events, "GPU event") + " left out by the options");
+  if (s.left_out_events != 0) note(name, std::to_string(s.left_out_events).append(s.left_out_events == 1 ? " GPU event is" : " GPU events are").append(" left out by the options"));
 
+  const std::size_t tables_before = r_.kernels.size();
   for (const stage at : s.stages) {
     r_.kernels.push_back(table(s, at, {.min_share = o_.min_share, .limit = o_.kernel_limit}));
-    for (const kernel_row& row : r_.kernels.back().rows) tables::add(r_.check.in_rows, row.total);
-    tables::add(r_.check.hidden, r_.kernels.back().hidden);
     r_.overlaps.push_back(overlap(s, at, {.min_share = o_.min_share, .limit = o_.overlap_limit, .mapping = mapping_ ? &*mapping_ : nullptr, .server = o_.args}));
     r_.fusions.push_back(fuse(s, at, {.framework = r_.framework, .args = o_.args, .patterns = o_.patterns, .min_share = o_.min_share}));
   }
+  account(r_.check, s, std::span<const kernel_table>(r_.kernels).subspan(tables_before));
   for (const step& x : s.steps.steps) {
     if (x.events == 0) continue;
     r_.steps.push_back(x), r_.step_names.emplace_back(t.name(x.annotation));
@@ -107,11 +85,9 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, tables::add(r_.covered.by[i].time, s.map.covered.by[i].time);
   r_.covered.with_location.events += s.map.covered.with_location.events, tables::add(r_.covered.with_location.time, s.map.covered.with_location.time);
   for (const std::string& text : s.map.notes) note(name, text);
-  if (const auto missing = graphs_not_recorded(s)) d::warn(r_, *missing), partial_ = true;
 
   // How to read the figures.
   if (s.map.graph_launches != 0) d::add_once(r_.hints, "The host's bar of a graph launch is the time of the call; the GPU's work is in the kernels that it replays.");
-  if (t.about.with_stack) d::add_once(r_.hints, "Stacks were recorded: that slows the host down, and makes idle time that is bound by the host look worse than it is.");
   for (const model::device& x : t.devices)
     if (x.compute_major >= 9 && x.name.find("NVIDIA") != std::string::npos) d::add_once(r_.hints, "From compute capability 9 on a kernel may begin before the one in front of it has ended (programmatic dependent launch): its duration then holds the wait.");
   if (t.about.world_size.value_or(1) > 1) d::add_once(r_.hints, "Time of a collective holds the wait for the slowest rank: one rank alone does not tell how much; --rank all compares them.");
@@ -135,7 +111,6 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
 }
 
 HOTPATH_FN triage_report triager::finish() {
-  namespace d = triage_detail;
   triage_report& r = r_;
   r.min_share = o_.min_share;
   if (o_.args != nullptr) r.model = model_of(*o_.args);
@@ -163,8 +138,13 @@ HOTPATH_FN triage_report triager::finish() {
 
   r.summary = summarize(r.kernels, r.overlaps, r.fusions);
   if (r.framework.empty()) r.framework = unknown_framework;
+  for (auto& [input, f] : findings_) {
+    if (r.inputs.size() > 1) f.text.insert(0, r.inputs[input].substr(r.inputs[input].find_last_of('/') + 1) + ": ");
+    else if (!f.text.empty() && f.text[0] >= 'a' && f.text[0] <= 'z') f.text[0] = static_cast<char>(f.text[0] - ('a' - 'A'));
+    r.check.findings.push_back(std::move(f));
+  }
   r.check.verdict = !any_ ? health::unusable : partial_ ? health::partial : health::good;
-  if (any_ && r.check.in_rows + r.check.hidden + r.check.left_out != r.check.total) d::warn(r, "the tables do not add up to the GPU time of the trace: a defect of hotpath"), r.check.verdict = health::partial;
+  if (any_) settle(r.check);
   return std::move(r_);
 }
 

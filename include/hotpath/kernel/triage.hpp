@@ -72,6 +72,7 @@ class triager {
   triage_report r_;
   std::optional<subject> mapping_;
   std::vector<other_rank> ranks_;
+  std::vector<std::pair<std::size_t, finding>> findings_;   // by input
   bool any_ = false, partial_ = false;
 };
 
