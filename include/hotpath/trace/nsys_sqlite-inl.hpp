@@ -157,7 +157,18 @@ struct nsys_part {
     of[id] = n;
   }
   // Begin and duration of a row; false: counted, not used.
-  bool when(sqlite3_value* start, sqlite3_value* end, nanoseconds& begin, nanoseconds& duration, bool may_be_open = false, bool* open = nullptr);
+  bool when(sqlite3_value* start, sqlite3_value* end, nanoseconds& begin, nanoseconds& duration, bool may_be_open = false, bool* open = nullptr) {
+    if (sqlite3_value_type(start) == SQLITE_INTEGER && sqlite3_value_type(end) == SQLITE_INTEGER) {
+      const std::int64_t from = sqlite3_value_int64(start), to = sqlite3_value_int64(end);
+      if (from <= to && from > -latest && to < latest) {
+        begin.ns = from, duration.ns = to - from;
+        return true;
+      }
+    }
+    return odd_when(start, end, begin, may_be_open, open);
+  }
+  static constexpr std::int64_t latest = std::int64_t{1} << 62;
+  bool odd_when(sqlite3_value* start, sqlite3_value* end, nanoseconds& begin, bool may_be_open, bool* open);
 };
 
 struct nsys_found_table {
@@ -627,16 +638,11 @@ inline std::uint32_t nsys_part::track(sqlite3_value* v) {
   return static_cast<std::uint32_t>(tracks.size() - 1);
 }
 
-inline bool nsys_part::when(sqlite3_value* start, sqlite3_value* end, nanoseconds& begin, nanoseconds& duration, bool may_be_open, bool* open) {
+inline bool nsys_part::odd_when(sqlite3_value* start, sqlite3_value* end, nanoseconds& begin, bool may_be_open, bool* open) {
   using enum model::trace_fault;
   const int a = sqlite3_value_type(start), b = sqlite3_value_type(end);
   const std::int64_t from = sqlite3_value_int64(start), to = sqlite3_value_int64(end);
-  constexpr std::int64_t most = std::int64_t{1} << 62;
-  if (a == SQLITE_INTEGER && b == SQLITE_INTEGER && from <= to && from > -most && to < most) {
-    begin.ns = from, duration.ns = to - from;
-    return true;
-  }
-  if (a == SQLITE_INTEGER && b == SQLITE_NULL && may_be_open && from > -most && from < most) {
+  if (a == SQLITE_INTEGER && b == SQLITE_NULL && may_be_open && from > -latest && from < latest) {
     begin.ns = from, *open = true;
     return true;
   }
