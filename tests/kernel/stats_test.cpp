@@ -160,8 +160,8 @@ TEST_CASE("kernel: stats of parts merge into those of the whole") {
     const auto kind = static_cast<model::gpu_kind>(i % 4);
     whole.kernel(name, ns, kind), whole.t.gpu.back().detail = 0;
     c.gpu({.duration = nanoseconds{ns}, .name = mine.names.intern(name), .kind = kind}, {});
-    whole.range("d" + std::to_string(i % 3), name, ns, model::annotation_kind::push_pop, i % 50 == 0);
-    c.annotation({.duration = nanoseconds{ns}, .name = mine.names.intern(name), .domain = mine.names.intern("d" + std::to_string(i % 3)), .kind = model::annotation_kind::push_pop, .open = i % 50 == 0});
+    whole.range("d" + std::to_string(i % 3), name, ns, model::annotation_kind::push_pop, i % 45 == 0);
+    c.annotation({.duration = nanoseconds{ns}, .name = mine.names.intern(name), .domain = mine.names.intern("d" + std::to_string(i % 3)), .kind = model::annotation_kind::push_pop, .open = i % 45 == 0});
     whole.t.api.push_back({.duration = nanoseconds{ns}, .name = whole.t.names.intern(name)});
     c.api({.duration = nanoseconds{ns}, .name = mine.names.intern(name)});
   }
