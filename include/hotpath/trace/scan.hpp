@@ -317,7 +317,8 @@ class document {
     const std::size_t at = event_start_after(text, p);
     if (at == text.size()) {
       // Keep what may be the beginning of the mark.
-      if (text.size() - p > 4096) other_writer(text.substr(p), offset + p), p = text.size() - 4096;
+      constexpr std::size_t mark = 256;
+      if (text.size() - p > mark) other_writer(text.substr(p), offset + p), p = text.size() - mark;
       return false;
     }
     other_writer(text.substr(p, at - p), offset + p);

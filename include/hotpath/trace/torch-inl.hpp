@@ -178,8 +178,8 @@ HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::stri
   if (size != 0 && size <= sizeof seen->text) {
     const auto last = [](std::string_view s) { return s.empty() ? 0u : static_cast<unsigned char>(s.back()); };
     seen = &seen_[(last(pid) * 5 + last(tid)) % 16];
-    if (seen->pid_size == pid.size() && seen->tid_size == tid.size() && std::memcmp(seen->text, pid.data(), pid.size()) == 0 &&
-        std::memcmp(seen->text + pid.size(), tid.data(), tid.size()) == 0)
+    if (seen->pid_size == pid.size() && seen->tid_size == tid.size() && std::string_view(seen->text, pid.size()) == pid &&
+        std::string_view(seen->text + pid.size(), tid.size()) == tid)
       return seen->track;
   }
   const name_id p = out_.names.intern(pid);
@@ -199,7 +199,7 @@ HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
     h = hash_of(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
     h = hash_of(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
     h = hash_of(h, std::uint64_t{x.collective} << 32 | x.group);
-    h = hash_of(h, static_cast<std::uint64_t>(x.occupancy * 1000) << 32 | x.dtype);
+    h = hash_of(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
     return hash_of(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
   };
   if (2 * (out_.details.size() + 1) > detail_places_.size()) {
