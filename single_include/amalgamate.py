@@ -19,6 +19,7 @@ INCLUDE = HERE.parent / "include"
 PRODUCTS = {  # front door: what the head of the product says
     "hotpath/hotpath.hpp": "everything that needs only the standard library",
     "hotpath/replay.hpp": "load a streaming LLM endpoint and record every arrival",
+    "hotpath/trace.hpp": "torch.profiler traces: read, slice, merge, repair, write",
 }
 INCLUDE_LINE = re.compile(r"\s*#\s*include\s*<([^>]+)>")
 
@@ -92,7 +93,7 @@ def flatten(front, what):
         f.body.pop()
     head = ["// SPDX-License-Identifier: Apache-2.0", f"// hotpath {version}: {what}, in one header.",
             f"//   Made by single_include/amalgamate.py from include/{front}; do not edit. C++20, Linux, no library but the standard one.",
-            "#pragma once", "#ifdef HOTPATH_SINGLE_HEADER", "#error \"one single header per unit: hotpath.hpp holds all of replay.hpp\"",
+            "#pragma once", "#ifdef HOTPATH_SINGLE_HEADER", "#error \"one single header per unit: hotpath.hpp holds all of the others\"",
             "#endif", "#define HOTPATH_SINGLE_HEADER 1", "#if defined(HOTPATH_HEADER_ONLY) && !HOTPATH_HEADER_ONLY",
             "#error \"the single header holds the bodies; hotpath::compiled goes with the headers of include/\"", "#endif"]
     text = "\n".join(head + [f"#include <{s}>" for s in sorted(f.system)] + [""] + f.body) + "\n"

@@ -37,8 +37,10 @@
 #include <hotpath/net/url.hpp>
 #include <hotpath/control.hpp>
 #include <hotpath/export.hpp>
+#include <hotpath/kernel.hpp>
 #include <hotpath/metrics.hpp>
 #include <hotpath/replay.hpp>
 #include <hotpath/report.hpp>
 #include <hotpath/run.hpp>
 #include <hotpath/serve.hpp>
+#include <hotpath/trace.hpp>

@@ -14,8 +14,14 @@
 //   Thread safety: calls are independent.
 #pragma once
 #include <string>
+#include <hotpath/trace/discover.hpp>
+#include <hotpath/trace/merge.hpp>
+#include <hotpath/trace/repair.hpp>
 #include <hotpath/trace/scan.hpp>
+#include <hotpath/trace/slice.hpp>
 #include <hotpath/trace/torch.hpp>
+#include <hotpath/trace/write_chrome.hpp>
+#include <hotpath/trace/write_perfetto.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace {
 

@@ -71,7 +71,7 @@ def main():
     seed("ranges", {**calls, "NVTX_EVENTS": [(0, None, 75, "NCCL", None, 1, pid(10)), (1, 5, 59, "a", None, 0, pid(10) + 1), (2, 9, 60, None, 5, 1, pid(10) + 1), (3, None, 34, "m", None, 0, pid(10) + 1),
                                              (4, None, 59, "open", None, 7, None)]})
     seed("devices", {**kernels, "TARGET_INFO_GPU": [(0, "NVIDIA H100", 80 << 30, 132, 9, 0)], "TARGET_INFO_CUDA_DEVICE": [(0, 1, 10)], "TARGET_INFO_SESSION_START_TIME": [(1779630014975716426,)],
-                     "PROCESSES": [(pid(10), "/home/user/bin/python3 -m x")], "ThreadNames": [(5, pid(10) + 1)]})
+                     "PROCESSES": [(pid(10), "/opt/app/bin/python3 -m x")], "ThreadNames": [(5, pid(10) + 1)]})
     seed("enums", {**base, "CUPTI_ACTIVITY_KIND_MEMCPY": [(0, 5, 0, 7, 1, pid(10), 100, 200, 0, 2, None)], "ENUM_CUDA_MEMCPY_OPER": [(200, "CUDA_MEMCPY_KIND_DTOD", "Sideways"), (-1, "x", "y"), (999, "z", "")],
                    "NVTX_EVENTS": [(1, 5, 159, "a", None, 3, pid(10) + 1)], "ENUM_NSYS_EVENT_TYPE": [(159, "NvtxPushPopRange", ""), (175, "NvtxDomainCreate", "")]})
     seed("many_rows", {**base, "CUPTI_ACTIVITY_KIND_KERNEL": [(i * 10, i * 10 + 5, *KERNEL[2:]) for i in range(40)]})

