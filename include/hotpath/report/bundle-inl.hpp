@@ -129,7 +129,7 @@ nav{columns:2;margin:18px 0}nav ul{margin:0;padding-left:18px}nav a,a{color:inhe
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}ul{padding-left:20px}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}th{color:var(--dim);font-weight:600;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line);padding:6px 14px 6px 0}
 td{padding:5px 14px 5px 0;border-bottom:1px solid var(--soft);vertical-align:top}td.name,td.path,td.prose{overflow-wrap:anywhere}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-td.name{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:230px}td.path{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:200px;color:var(--dim)}td.prose{min-width:180px}
+td.name{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:150px}td.name:first-child{min-width:320px}td.path{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:200px;color:var(--dim)}td.prose{min-width:180px}
 td.bar{background:linear-gradient(var(--bar),var(--bar)) no-repeat left center/var(--w) 74%;min-width:74px}tr:hover td{background-color:var(--soft)}
 .stack{display:flex;height:22px;border-radius:5px;overflow:hidden;margin:4px 0 6px;background:var(--soft)}.stack i{display:block;height:100%}.stage{color:var(--dim);margin-top:14px}.key{font-size:13px;margin-right:14px;white-space:nowrap}.key i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:5px}
 .c0{background:var(--gemm)}.c1{background:var(--attention)}.c2{background:var(--moe)}.c3{background:var(--norm)}.c4{background:var(--comm)}.c5{background:var(--memory)}.c6{background:var(--activation)}.c7{background:var(--quant)}.c8{background:var(--sampling)}.c9{background:var(--elementwise)}.cx{background:var(--other)}
@@ -245,8 +245,12 @@ class bundle_page {
     if (!r.fusions.empty()) out_ += "</details>\n";
     if (!r.steps.empty()) open("Steps"), table(facts.steps(200)), out_ += r.steps.size() > 200 ? "<p class=\"dim\">" + words::count(r.steps.size() - 200) + " more</p></details>\n" : "</details>\n";
     if (!r.cpu_ops.empty()) out_ += "<h4>Operators of the host</h4>\n", table(facts.cpu_ops());
-    if (!r.notes.empty() || !r.hints.empty()) {
+    bool calm = false;
+    for (const kernel::finding& f : r.check.findings) calm = calm || !f.warning;
+    if (calm || !r.notes.empty() || !r.hints.empty()) {
       open("Notes"), out_ += "<ul>";
+      for (const kernel::finding& f : r.check.findings)
+        if (!f.warning) out_ += "<li>" + html_text(f.text, 2048) + "</li>";
       for (const auto& [source, text] : r.notes) out_ += "<li>" + html_text(source.empty() ? text : source + ": " + text, 2048) + "</li>";
       for (const std::string& h : r.hints) out_ += "<li>" + html_text(h, 2048) + "</li>";
       out_ += "</ul></details>\n";
@@ -255,9 +259,12 @@ class bundle_page {
   }
 
   void lines(const kernel::triage_report& r) {
-    if (r.check.findings.empty() && r.summary.empty()) return;
+    bool warned = false;
+    for (const kernel::finding& f : r.check.findings) warned = warned || f.warning;
+    if (!warned && r.summary.empty()) return;
     out_ += "<ul>";
-    for (const kernel::finding& f : r.check.findings) out_ += (f.warning ? "<li class=\"warning\">" : "<li>") + html_text(f.text, 2048) + "</li>";
+    for (const kernel::finding& f : r.check.findings)
+      if (f.warning) out_ += "<li class=\"warning\">" + html_text(f.text, 2048) + "</li>";
     for (const std::string& s : r.summary) out_ += "<li>" + html_text(s, 2048) + "</li>";
     out_ += "</ul>\n";
   }

@@ -72,7 +72,7 @@ class compare_text {
     page_.heading(std::string(title) + std::string(name_of(at.at)), std::string(page_.dot().substr(1)) + (at.a_steps != 0 && at.b_steps != 0 ? "per step" : "in all"), style::dim);
     sheet s{{{kernels ? "kernel" : "family", name}, {"A", number}, {"B", number}, {"change", number}, {"95 % interval", number}, {"verdict"}, {"launches A", number}, {"B", number}, {"family"}}, {}, {}, {}};
     for (const kernel::compare_row& r : all)
-      s.rows.push_back({r.name, time(r.time.a), time(r.time.b), relative(r.time), interval(r.time), std::string(kernel::name_of(r.time.what)), words::count(r.a_launches), words::count(r.b_launches), std::string(kernel::family_name(r.of))});
+      s.rows.push_back({kernels ? triage_words::short_of(r.name) : r.name, time(r.time.a), time(r.time.b), relative(r.time), interval(r.time), std::string(kernel::name_of(r.time.what)), words::count(r.a_launches), words::count(r.b_launches), std::string(kernel::family_name(r.of))});
     std::vector<std::size_t> chosen = {1, 2, 3, 4, 5, 0};
     if (page_.width() >= 120) chosen = kernels ? std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7, 8, 0} : std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7, 0};
     else if (page_.width() < 90) chosen = {1, 2, 3, 5, 0};

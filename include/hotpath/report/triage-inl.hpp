@@ -242,9 +242,14 @@ class triage_markdown {
     const std::string_view health = kernel::health_names[static_cast<std::size_t>(r_.check.verdict)];
     say("Integrity", std::string(health) + (r_.check.verdict == kernel::health::unusable ? ": " + facts_.headline() : "; " + facts_.books()));
     out_ += '\n';
-    for (const kernel::finding& f : r_.check.findings) out_.append(f.warning ? "- **" : "- ").append(markdown_prose(f.text, 2048, false)).append(f.warning ? "**\n" : "\n");
+    bool calm = false;
+    const std::size_t before = out_.size();
+    for (const kernel::finding& f : r_.check.findings) {
+      calm = calm || !f.warning;
+      if (f.warning) out_.append("- **").append(markdown_prose(f.text, 2048, false)).append("**\n");
+    }
     for (const std::string& s : r_.summary) out_.append("- ").append(markdown_prose(s, 2048, false)).append("\n");
-    if (!r_.check.findings.empty() || !r_.summary.empty()) out_ += '\n';
+    if (out_.size() != before) out_ += '\n';
     if (const sheet s = facts_.stages(); !s.rows.empty()) markdown_sheet(out_, s), out_ += '\n';
 
     heading("Kernel Table");
@@ -267,7 +272,9 @@ class triage_markdown {
       if (r_.steps.size() > 50) out_.append(words::count(r_.steps.size() - 50)).append(" more.\n\n");
     }
     if (!r_.cpu_ops.empty()) heading("Operators of the host"), markdown_sheet(out_, facts_.cpu_ops()), out_ += '\n';
-    if (!r_.notes.empty() || !r_.hints.empty()) heading("Notes");
+    if (calm || !r_.notes.empty() || !r_.hints.empty()) heading("Notes");
+    for (const kernel::finding& f : r_.check.findings)
+      if (!f.warning) out_.append("- ").append(markdown_prose(f.text, 2048, false)).append("\n");
     for (const auto& [source, text] : r_.notes) out_.append("- ").append(markdown_prose(source.empty() ? text : source + ": " + text, 2048, false)).append("\n");
     for (const std::string& h : r_.hints) out_.append("- ").append(markdown_prose(h, 2048, false)).append("\n");
     while (out_.ends_with("\n\n")) out_.pop_back();

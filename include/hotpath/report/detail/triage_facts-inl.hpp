@@ -147,9 +147,12 @@ HOTPATH_FN std::string triage_facts::hidden(const kernel::kernel_table& t) const
 
 HOTPATH_FN sheet triage_facts::overlaps(const kernel::overlap_table& t) const {
   using enum cell_kind;
+  std::string why = t.no_rows;
+  if (!why.empty() && why[0] >= 'a' && why[0] <= 'z') why[0] = static_cast<char>(why[0] - ('a' - 'A'));
+  if (!why.empty()) why.insert(0, " ").append(why.ends_with('.') ? "" : ".");
   sheet s{{{"Priority"}, {"Verdict"}, {"Kernel", name}, {"Python scope", path}, {"Formal signal", prose}, {"Dep risk"}, {"Recommendation"},
            {"Saving per step", number}, {"Slower overlapped", number}, {"Hidden by", name}, {"Known pattern", prose}}, {},
-          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + (t.no_rows.empty() ? "" : " " + t.no_rows + (t.no_rows.ends_with('.') ? "" : ".")), {}};
+          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + why, {}};
   for (const kernel::overlap_row& r : t.rows)
     s.tips.push_back(r.kernel), s.rows.push_back({r.priority, r.verdict, triage_words::short_of(r.kernel), r.scope, r.signal, r.dependency, r.recommendation, r.saving_per_step ? mark("\u2264 ", "<= ") + time(*r.saving_per_step) : mark("\u2013", "-"),
                       r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"), triage_words::short_of(r.partner), r.known_family});
