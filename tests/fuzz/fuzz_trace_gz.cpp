@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // How many bytes an inflater gives before it sees that a stream is damaged depends on the room that it was given.
   bool damaged = false;
   for (const auto& l : t->lost) damaged |= l.fault == model::trace_fault::damaged;
-  if (damaged) return 0;
+  if (damaged || t->about.text_bytes == most) return 0;  // nor does it look behind the limit, where the checksum may be
   require(t->about.text_bytes == again->about.text_bytes, "chunks change the text");
   require(t->about.events == again->about.events && t->gpu.size() == again->gpu.size() && t->lost.size() == again->lost.size(), "chunks change the timeline");
   require(t->about.file_bytes == bytes.size(), "the size of the file");

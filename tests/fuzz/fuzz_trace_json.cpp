@@ -16,14 +16,25 @@ void require(bool holds, std::string_view what) {
   std::fprintf(stderr, "fuzz_trace_json: %.*s\n", static_cast<int>(what.size()), what.data());
   std::abort();
 }
-template <class Rows>
-bool same(const Rows& a, const Rows& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0);
+using namespace hotpath;
+bool same(const model::gpu_event& a, const model::gpu_event& b) {
+  return a.begin == b.begin && a.duration == b.duration && a.correlation == b.correlation && a.external == b.external && a.name == b.name && a.stream == b.stream && a.detail == b.detail &&
+         a.graph == b.graph && a.graph_node == b.graph_node && a.track == b.track && a.process == b.process && a.device == b.device && a.kind == b.kind;
+}
+bool same(const model::api_call& a, const model::api_call& b) {
+  return a.begin == b.begin && a.duration == b.duration && a.correlation == b.correlation && a.name == b.name && a.track == b.track && a.kernel == b.kernel && a.detail == b.detail;
+}
+bool same(const model::cpu_op& a, const model::cpu_op& b) { return a.begin == b.begin && a.duration == b.duration && a.external == b.external && a.name == b.name && a.track == b.track; }
+bool same(const model::frame& a, const model::frame& b) { return a.begin == b.begin && a.duration == b.duration && a.name == b.name && a.track == b.track && a.parent == b.parent; }
+template <class Row>
+bool same(const rows<Row>& a, const rows<Row>& b) {
+  bool equal = a.size() == b.size();
+  for (std::size_t i = 0; equal && i < a.size(); ++i) equal = same(a[i], b[i]);
+  return equal;
 }
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace hotpath;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto t = trace::read_text(text, {.threads = 1});
   const auto pieces = trace::read_text(text, {.threads = 1, .chunk = 64});

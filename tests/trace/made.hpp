@@ -229,20 +229,26 @@ inline std::string difference(const lines& ours, const lines& theirs) {
 
 // Two timelines say the same, ids included.
 inline std::string same(const hotpath::model::timeline& a, const hotpath::model::timeline& b) {
-  const auto rows = [](const auto& x, const auto& y) {
-    if (x.size() != y.size()) return false;
-    for (std::size_t i = 0; i < x.size(); ++i)
-      if (std::memcmp(&x[i], &y[i], sizeof x[i]) != 0) return false;
-    return true;
+  // By field: structs have bytes between them that mean nothing.
+  const auto rows = [](const auto& x, const auto& y, auto equal) {
+    bool all = x.size() == y.size();
+    for (std::size_t i = 0; all && i < x.size(); ++i) all = x[i].begin == y[i].begin && x[i].duration == y[i].duration && x[i].name == y[i].name && x[i].track == y[i].track && equal(x[i], y[i]);
+    return all;
   };
   for (hotpath::name_id i = 0; i < a.names.size() && i < b.names.size(); ++i)
     if (a.names[i] != b.names[i]) return "name " + std::to_string(i) + ": " + std::string(a.names[i]) + " and " + std::string(b.names[i]);
   if (a.names.size() != b.names.size()) return std::to_string(a.names.size()) + " and " + std::to_string(b.names.size()) + " names";
-  if (!rows(a.gpu, b.gpu)) return "gpu";
-  if (!rows(a.api, b.api)) return "api";
-  if (!rows(a.ops, b.ops)) return "ops";
-  if (!rows(a.frames, b.frames)) return "frames";
-  if (a.annotations.size() != b.annotations.size() || a.syncs.size() != b.syncs.size()) return "annotations or syncs";
+  if (!rows(a.gpu, b.gpu, [](const auto& x, const auto& y) {
+        return x.correlation == y.correlation && x.external == y.external && x.stream == y.stream && x.detail == y.detail && x.graph == y.graph && x.graph_node == y.graph_node &&
+               x.process == y.process && x.device == y.device && x.kind == y.kind;
+      }))
+    return "gpu";
+  if (!rows(a.api, b.api, [](const auto& x, const auto& y) { return x.correlation == y.correlation && x.external == y.external && x.kernel == y.kernel && x.detail == y.detail; })) return "api";
+  if (!rows(a.ops, b.ops, [](const auto& x, const auto& y) { return x.external == y.external; })) return "ops";
+  if (!rows(a.frames, b.frames, [](const auto& x, const auto& y) { return x.parent == y.parent; })) return "frames";
+  if (!rows(a.annotations, b.annotations, [](const auto& x, const auto& y) { return x.external == y.external && x.stream == y.stream && x.kind == y.kind; })) return "annotations";
+  if (!rows(a.syncs, b.syncs, [](const auto& x, const auto& y) { return x.correlation == y.correlation && x.waits_for == y.waits_for && x.stream == y.stream && x.waits_for_stream == y.waits_for_stream; }))
+    return "syncs";
   if (a.details.size() != b.details.size() || !std::equal(a.details.begin(), a.details.end(), b.details.begin())) return "details";
   if (a.tracks.size() != b.tracks.size() || a.processes.size() != b.processes.size()) return "tracks or processes";
   if (a.about.events != b.about.events || a.about.by_category != b.about.by_category || a.about.by_phase != b.about.by_phase) return "counts";
