@@ -162,7 +162,7 @@ void doctor(CLI::App& app, tools::doctor_flags& f) {
 void stats(CLI::App& app, tools::stats_flags& f) {
   CLI::App* a = app.add_subcommand("stats", "summaries of a GPU trace, as nsys stats prints them");
   a->add_option("TRACE", f.trace, "export of nsys (SQLite), or a trace of torch's\nprofiler (JSON, gzip)")->required();
-  value(a, "--report", f.report, "LIST", "any of cuda_api_sum, cuda_gpu_kern_sum (with :base\nor :mangled for other names), cuda_gpu_mem_time_sum,\ncuda_gpu_mem_size_sum, nvtx_sum (default: all five)", "summary");
+  value(a, "--report", f.report, "LIST", "any of cuda_api_sum, cuda_gpu_kern_sum (with :base\nor :mangled for other names), nvtx_sum,\ncuda_gpu_mem_time_sum, cuda_gpu_mem_size_sum\n(default: all five)", "summary");
   output(a, f.out, "table, csv or json (default: table)");
   flag(a, "--formula-guard", f.formula_guard, "csv: a ' before names that a spreadsheet would run", "output");
   a->footer("example:\n  hotpath stats report.sqlite --report cuda_gpu_kern_sum:base --format csv");
@@ -215,13 +215,13 @@ void trace(CLI::App& app, tools::trace_flags& f) {
 }
 
 void triage(CLI::App& app, tools::triage_flags& f) {
-  CLI::App* a = app.add_subcommand("triage", "where the GPU time of a trace went, what could overlap or fuse");
-  a->add_option("TRACE", f.positional, "trace of torch's profiler (JSON, gzip), an export of\nnsys (SQLite), or a folder of traces");
+  CLI::App* a = app.add_subcommand("triage", "where GPU time went, what could overlap or fuse");
+  a->add_option("TRACE", f.positional, "trace of torch's profiler (JSON, gzip), an export\nof nsys (SQLite), or a folder of traces");
   const char* g = "traces";
   value(a, "--input", f.input, "PATH", "the same as TRACE", g);
-  value(a, "--mapping-input", f.mapping, "PATH", "two traces: the one made with stacks, without graphs", g);
+  value(a, "--mapping-input", f.mapping, "PATH", "two traces: the one with stacks, without graphs", g);
   value(a, "--formal-input", f.formal, "PATH", "two traces: the one whose time counts", g);
-  value(a, "--capture", f.captures, "FILE", "recorded while graphs were captured; may be repeated", g)->expected(1)->allow_extra_args(false)->take_all();
+  value(a, "--capture", f.captures, "FILE", "made while graphs were captured; may be repeated", g)->expected(1)->allow_extra_args(false)->take_all();
   value(a, "--server-args", f.server_args, "FILE", "arguments of the server as JSON (default:\nserver_args.json beside the trace)", g);
   value(a, "--server-log", f.server_log, "FILE", "stop if it says that a diffusion library ran", g);
   g = "what to look at";
@@ -244,7 +244,7 @@ void triage(CLI::App& app, tools::triage_flags& f) {
 
 void triage_bundle(CLI::App& app, tools::bundle_flags& f) {
   CLI::App* a = app.add_subcommand("triage-bundle", "several triage reports as one document");
-  a->add_option("ITEM", f.items, "traces, folders, or reports saved with --json; LABEL=\nin front names one")->required();
+  a->add_option("ITEM", f.items, "traces, folders, or reports saved with --json;\nLABEL= in front names one")->required();
   value(a, "--framework", f.framework, "NAME", "of the traces (default: auto)", "traces");
   value(a, "--rank", f.rank, "N|all", "(default: the lowest)", "traces");
   value(a, "--min-share", f.min_share, "PCT", "rows below it are summed, not shown (default: 1)", "traces");
@@ -252,15 +252,15 @@ void triage_bundle(CLI::App& app, tools::bundle_flags& f) {
   value(a, "--output", f.output, "FILE", "instead of stdout", "output");
   flag(a, "--no-contents", f.no_contents, "without the list of contents", "output");
   value(a, "--format", f.out.format, "NAME", "md or html (default: md)", "output");
-  a->footer("example:\n  hotpath triage-bundle sglang=a.json.gz vllm=b.json.gz --format html --output ab.html");
+  a->footer("example:\n  hotpath triage-bundle sglang=a.json.gz vllm=b.json.gz --format html \\\n      --output ab.html");
 }
 
 void diff(CLI::App& app, tools::diff_flags& f) {
-  CLI::App* a = app.add_subcommand("diff", "compare two traces: which stage, family, kernel got slower");
+  CLI::App* a = app.add_subcommand("diff", "compare two traces: what got slower");
   a->add_option("A", f.a, "trace, or a folder of traces: before")->required();
   a->add_option("B", f.b, "after")->required();
   value(a, "--margin", f.margin, "PCT", "changes within it count as none (default: 5)", "verdict");
-  value(a, "--min-share", f.min_share, "PCT", "leave out what takes less on both sides (default: 1)", "what to look at");
+  value(a, "--min-share", f.min_share, "PCT", "leave out what takes less on both sides\n(default: 1)", "what to look at");
   value(a, "--stage", f.stage, "NAME", "prefill, decode, mixed, verify, draft or all\n(default: all)", "what to look at");
   value(a, "--rank", f.rank, "N", "(default: the lowest)", "what to look at");
   output(a, f.out, "text or json (default: text)");

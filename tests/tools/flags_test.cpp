@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <algorithm>
+#include <sstream>
 #include <hotpath/version.hpp>
 #include <nlohmann/json.hpp>
 #include "tool.hpp"
@@ -42,9 +43,12 @@ TEST_CASE("tools: one version, from version.hpp") {
 
 TEST_CASE("tools: help is data on stdout, fits 80 columns, and names every flag with its default") {
   const tool hotpath;
-  for (const char* command : {"", "serve-profile", "serve-report", "traffic", "export", "doctor", "version"}) {
-    std::vector<std::string> argv = {"--help"};
-    if (*command != '\0') argv.insert(argv.begin(), command);
+  for (const char* command : {"", "serve-profile", "serve-report", "traffic", "export", "metrics", "doctor", "stats", "trace info", "trace slice", "trace merge",
+                              "trace repair", "trace convert", "triage", "triage-bundle", "diff", "version"}) {
+    std::vector<std::string> argv;
+    std::istringstream words(command);
+    for (std::string word; words >> word;) argv.push_back(word);
+    argv.push_back("--help");
     const auto h = hotpath(argv);
     CAPTURE(command);
     CHECK(h.code == 0);
@@ -54,7 +58,7 @@ TEST_CASE("tools: help is data on stdout, fits 80 columns, and names every flag 
     std::size_t widest = 0;
     for (std::size_t i = 0, end; (end = h.out.find('\n', i)) != std::string::npos; i = end + 1) widest = std::max(widest, end - i);
     CHECK(widest <= 80);
-    if (*command != '\0') CHECK((has(h.out, "example:") || command == std::string("version")));
+    if (*command != '\0') CHECK((has(h.out, "\nexample") || command == std::string("version")));
   }
   const std::string help = hotpath({"serve-profile", "--help"}).out;
   for (const char* text : {"--endpoint URL", "http://localhost:8000", "--traffic", "--api NAME", "--model NAME", "--concurrency N", "--rate R", "--max-concurrency N",

@@ -186,7 +186,7 @@ struct in {
   template <class T> void get(T& m) {
     if constexpr (is_optional<T>) {
       if (r.peek() == json::kind::null) r.null(), m.reset();
-      else get(m.emplace());
+      else get(m.emplace(typename std::remove_reference_t<decltype(m)>::value_type{}));  // clang 14 finds no emplace() of it
     } else if constexpr (is_vector<T>) {
       m.clear();
       fits &= r.array([&] { get(m.emplace_back()); });
