@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/kernel/triage-inl.hpp - bodies of kernel/triage.hpp
 #pragma once
-#include <algorithm>
+#include <hotpath/core/sort.hpp>
 #include <hotpath/kernel/facts.hpp>
 #include <hotpath/kernel/framework.hpp>
 #include <hotpath/kernel/integrity.hpp>
@@ -16,8 +16,28 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 namespace triage_detail {
 
 inline void add_once(std::vector<std::string>& to, std::string text) {
-  if (!text.empty() && std::find(to.begin(), to.end(), text) == to.end()) to.push_back(std::move(text));
+  for (const std::string& had : to)
+    if (had == text) return;
+  if (!text.empty()) to.push_back(std::move(text));
 }
+
+// Tables of one stage stand together, in the order of the stages, `all` last; few, and equal ones keep their order.
+template <class Table>
+void by_stage(std::vector<Table>& all) {
+  const auto place = [](const Table& t) { return t.at == stage::all ? 100 : static_cast<int>(t.at); };
+  for (std::size_t i = 1; i < all.size(); ++i)
+    for (std::size_t k = i; k > 0 && place(all[k]) < place(all[k - 1]); --k) std::swap(all[k], all[k - 1]);
+}
+
+// The time of a kernel; `kernels` by name.
+inline std::int64_t time_of(const std::vector<std::pair<std::string, nanoseconds>>& kernels, const std::string& name) {
+  std::size_t from = 0, to = kernels.size();
+  while (from < to)
+    if (const std::size_t middle = from + (to - from) / 2; kernels[middle].first < name) from = middle + 1;
+    else to = middle;
+  return from < kernels.size() && kernels[from].first == name ? kernels[from].second.ns : 0;
+}
+
 }  // namespace triage_detail
 
 HOTPATH_FN subject_options triager::subject_of(const triage_input& i) const {
@@ -67,7 +87,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   any_ = true;
 
   nanoseconds first{INT64_MAX}, last{INT64_MIN};
-  for (const std::uint32_t i : s.chosen) first = (std::min)(first, t.gpu[i].begin), last = (std::max)(last, t.gpu[i].end());
+  for (const std::uint32_t i : s.chosen) first = t.gpu[i].begin < first ? t.gpu[i].begin : first, last = t.gpu[i].end() > last ? t.gpu[i].end() : last;
   if (last > first) tables::add(r_.duration, last - first);
   if (s.left_out_events != 0) note(name, std::to_string(s.left_out_events).append(s.left_out_events == 1 ? " GPU event is" : " GPU events are").append(" left out by the options"));
 
@@ -104,7 +124,7 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
     other_rank one;
     one.at = at;
     for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) one.kernels.emplace_back(row.kernel, row.total);
-    std::sort(one.kernels.begin(), one.kernels.end());
+    sort_in_place(one.kernels.data(), one.kernels.data() + one.kernels.size(), [](const auto& a, const auto& b) { return a.first < b.first; });
     ranks_.push_back(std::move(one));
   }
   return {};
@@ -114,24 +134,20 @@ HOTPATH_FN triage_report triager::finish() {
   triage_report& r = r_;
   r.min_share = o_.min_share;
   if (o_.args != nullptr) r.model = model_of(*o_.args);
-  // Tables of one stage stand together, in the order of the stages.
-  const auto rank_of = [](stage at) { return at == stage::all ? std::size_t{100} : static_cast<std::size_t>(at); };
-  const auto by_stage = [&](const auto& a, const auto& b) { return rank_of(a.at) < rank_of(b.at); };
-  std::stable_sort(r.kernels.begin(), r.kernels.end(), by_stage), std::stable_sort(r.overlaps.begin(), r.overlaps.end(), by_stage), std::stable_sort(r.fusions.begin(), r.fusions.end(), by_stage);
+  triage_detail::by_stage(r.kernels), triage_detail::by_stage(r.overlaps), triage_detail::by_stage(r.fusions);
 
   for (kernel_table& t : r.kernels)
     for (kernel_row& row : t.rows) {
       std::vector<std::int64_t> totals;
       for (const other_rank& o : ranks_) {
         if (o.at != t.at) continue;
-        const auto at = std::lower_bound(o.kernels.begin(), o.kernels.end(), row.kernel, [](const auto& k, const std::string& name) { return k.first < name; });
-        totals.push_back(at != o.kernels.end() && at->first == row.kernel ? at->second.ns : 0);
+        totals.push_back(triage_detail::time_of(o.kernels, row.kernel));
       }
       if (totals.empty()) continue;
       totals.push_back(row.total.ns);
-      const auto [least, most] = std::minmax_element(totals.begin(), totals.end());
       kernel_row::over_ranks o;
-      o.min = nanoseconds{*least}, o.max = nanoseconds{*most}, o.ranks = static_cast<std::uint32_t>(totals.size());
+      o.min = o.max = row.total, o.ranks = static_cast<std::uint32_t>(totals.size());
+      for (const std::int64_t total : totals) o.min = nanoseconds{(std::min)(o.min.ns, total)}, o.max = nanoseconds{(std::max)(o.max.ns, total)};
       o.median = tables::quantile(totals, 50);
       row.ranks = o;
     }
