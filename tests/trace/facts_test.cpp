@@ -125,32 +125,36 @@ TEST_CASE("trace: facts of a timeline typed by hand: two devices, streams that o
   };
   add(0, 7, 0_us, 10_us, "a", 0);
   add(0, 8, 5_us, 10_us, "b", 1);
+  add(0, 8, 6_us, 2_us, "b", 1);  // within both
   add(0, 7, 20_us, 0_us, "a", model::no_id);
   add(1, 7, 100_us, 1_us, "a", 9);
   add(1, 7, 100_us, 3_us, "c", 9);
   t.api.push_back({.begin = 0_us, .duration = 1_us, .correlation = 0, .name = t.names.intern("cudaGraphLaunch_ptsz")});
+  t.api.push_back({.begin = 1_us, .duration = 1_us, .correlation = 9, .name = t.names.intern("cudaLaunchKernel")});
   t.ops.push_back({.begin = 0_us, .duration = 10_us, .external = 5, .name = t.names.intern("out"), .track = 0});
   t.ops.push_back({.begin = 2_us, .duration = 3_us, .external = 6, .name = t.names.intern("in"), .track = 0});
   t.ops.push_back({.begin = 10_us, .duration = 3_us, .external = 7, .name = t.names.intern("in"), .track = 0});
   t.sort();
   const kernel::trace_facts f = kernel::facts(t, 2);
-  CHECK(f.gpu_events == 5);
+  CHECK(f.gpu_events == 6);
   REQUIRE(f.devices.size() == 2);
   CHECK(f.devices[0].busy_union == 15_us);
   CHECK(f.devices[1].busy_union == 3_us);
   CHECK(f.gpu_busy_union == 18_us);
   CHECK(f.gpu_span == 103_us);
-  CHECK(f.gpu_time_sum == 24_us);
+  CHECK(f.gpu_time_sum == 26_us);
   REQUIRE(f.streams.size() == 3);
   CHECK(f.streams[0].key == "0/7");
   CHECK(f.streams[0].busy_union == 10_us);
   CHECK(f.streams[2].busy_union == 3_us);
-  CHECK(f.gpu_events_with_matching_launch_call == 1);  // correlation 0 is an id; 1 is another
+  CHECK(f.gpu_events_with_matching_launch_call == 3);  // correlation 0 is an id; 1 is another
   CHECK(f.gpu_events_from_graph_launch == 1);
   CHECK(f.zero_duration_gpu_events == 1);
   REQUIRE(f.top.size() == 2);
-  CHECK(f.top[0].name == "a");
-  CHECK(f.top[0].count == 3);
+  CHECK(f.top[0].name == "b");
+  CHECK(f.top[0].count == 2);
+  CHECK(f.top[1].name == "a");
+  CHECK(f.top[1].sum == 11_us);
   CHECK(f.cpu_op_self_sum == 13_us);
   CHECK(f.top_self[0].name == "out");
   CHECK(f.top_self[0].self == 7_us);

@@ -186,6 +186,11 @@ void check_gzip() {
       CHECK(t->gpu.size() == 400);
       CHECK(!t->partial());
     }
+    const temporary_file padded("padded.json.gz", gzip(text.substr(0, 900)) + std::string(100, '\0') + gzip(text.substr(900)));
+    auto both = trace::read<Inflater>(padded.path);
+    REQUIRE(both.has_value());
+    CHECK(both->gpu.size() == 400);
+    CHECK(!both->partial());
     const temporary_file f("rest.json.gz", packed + "rest");
     auto t = trace::read<Inflater>(f.path);
     REQUIRE(t.has_value());
@@ -395,6 +400,11 @@ TEST_CASE("trace: elements that are no events are counted, and so are events wit
   CHECK(t.gpu.size() == 1);
   CHECK(t.about.events == 10);
   CHECK(lost(t, trace_fault::malformed_event) == 8);
+  // A number that a chunk cuts is one number.
+  std::string numbers;
+  for (int i = 0; i < 30; ++i) numbers += "12345678901234567890" + std::to_string(i) + ",";
+  CHECK(lost(read_all_ways(document(numbers + "5")), trace_fault::malformed_event) == 31);
+  CHECK(lost(read_all_ways(document(numbers + "5")), trace_fault::damaged) == 0);
 }
 
 TEST_CASE("trace: a file of several ranks, as SGLang merges them, has one process each") {
