@@ -3,7 +3,7 @@
 //   bench_trace --make FILE MIB [NAMES.tsv] writes a synthetic trace, and FILE.gz beside it: 60 % Python frames, GPU events, API calls, operators
 //     with nested args, 2 % of the strings with escapes, above 3 million events per GB; kernel names from the last column of NAMES.tsv (or made up).
 //   one core: one thread; two cores: two. The best of READS (3) counts. peak_rss and rows are of the last read.
-//   tests/bench/trace/peers.py runs it beside CPython's json and orjson.
+//   tests/bench/traces runs it beside CPython's json, orjson and HTA.
 #include <sys/resource.h>
 #include <algorithm>
 #include <chrono>
@@ -86,6 +86,10 @@ int make(const char* path, std::uint64_t bytes, const char* tsv) {
   both_files out(path);
   if (!out.ok()) return std::perror(path), 1;
   out.put("{\n  \"schemaVersion\": 1,\n  \"deviceProperties\": [{\"id\": 0, \"name\": \"Made GPU\", \"totalGlobalMem\": 85018279936, \"computeMajor\": 9, \"computeMinor\": 0, \"numSms\": 132}],\n  \"with_stack\": 1,\n  \"traceEvents\": [\n");
+  struct launch { unsigned long long correlation, op; };
+  std::vector<launch> launched;  // kernels run in the order of their launches
+  std::size_t next_launch = 0;
+  unsigned long long last_op = 1;
   std::uint64_t n = 0, id = 1, us = 4909914216210;
   char text[4096];
   while (out.bytes < bytes) {
@@ -94,21 +98,26 @@ int make(const char* path, std::uint64_t bytes, const char* tsv) {
     const auto fraction = static_cast<unsigned>(random(1000));
     const auto part = random(100);
     const auto e = static_cast<unsigned long long>(id), t = static_cast<unsigned long long>(us);
-    if (part < 60) {
+    if (n % 3000 == 1) {  // an engine step; 2.5 us an event
+      std::snprintf(text, sizeof text, "  {\"ph\": \"X\", \"cat\": \"user_annotation\", \"name\": \"execute_context_%d(%d)_generation_%d(%d)\", \"pid\": 251, \"tid\": 251, \"ts\": %llu.%03u, \"dur\": 7400.5, \"args\": {\"External id\": %llu}}",
+                    n % 9000 == 1, n % 9000 == 1 ? 4096 : 0, n % 9000 == 1 ? 0 : 32, n % 9000 == 1 ? 0 : 32, t, fraction, e);
+    } else if (part < 60) {
       std::snprintf(text, sizeof text, "  {\"ph\": \"X\", \"cat\": \"python_function\", \"name\": \"%s\", \"pid\": 251, \"tid\": 251, \"ts\": %llu.%03u, \"dur\": %u.%03u, \"args\": {\"Python parent id\": %llu, \"Python id\": %llu, \"Ev Idx\": %llu}}",
                     frames[random(frames.size())].c_str(), t, fraction, static_cast<unsigned>(random(900)), fraction, e, e + 1, e + 7);
     } else if (part < 75) {
       std::snprintf(text, sizeof text,
                     "  {\"ph\": \"X\", \"cat\": \"cpu_op\", \"name\": \"%s\", \"pid\": 251, \"tid\": 251, \"ts\": %llu.%03u, \"dur\": %u.%03u, \"args\": {\"External id\": %llu, \"Record function id\": 0, \"Concrete Inputs\": [\"\", \"%s\", \"[1, 2]\"], \"Input type\": [\"c10::BFloat16\", "
                     "\"Scalar\", \"\"], \"Input Strides\": [[4096, 1], [], []], \"Input Dims\": [[32, 4096], [], []], \"Ev Idx\": %llu}}",
-                    ops[random(ops.size())].c_str(), t, fraction, static_cast<unsigned>(random(90)), fraction, e, random(50) == 0 ? "\\u0041\\n" : "False", e + 7);
+                    ops[random(ops.size())].c_str(), t, fraction, 1 + static_cast<unsigned>(random(90)), fraction, last_op = e, random(50) == 0 ? "\\u0041\\n" : "False", e + 7);
     } else if (part < 85) {
-      std::snprintf(text, sizeof text, "  {\"ph\": \"X\", \"cat\": \"cuda_runtime\", \"name\": \"cudaLaunchKernel\", \"pid\": 251, \"tid\": 251, \"ts\": %llu.%03u, \"dur\": 4.%03u, \"args\": {\"External id\": %llu, \"cbid\": 211, \"correlation\": %llu}}", t, fraction, fraction, e, e);
-    } else if (part < 93) {
+      std::snprintf(text, sizeof text, "  {\"ph\": \"X\", \"cat\": \"cuda_runtime\", \"name\": \"cudaLaunchKernel\", \"pid\": 251, \"tid\": 251, \"ts\": %llu.%03u, \"dur\": 4.%03u, \"args\": {\"External id\": %llu, \"cbid\": 211, \"correlation\": %llu}}", t, fraction, fraction, last_op, e);
+      launched.push_back({e, last_op});
+    } else if (part < 93 && next_launch < launched.size()) {
+      const launch& l = launched[next_launch++];
       std::snprintf(text, sizeof text,
                     "  {\"ph\": \"X\", \"cat\": \"kernel\", \"name\": \"%s\", \"pid\": 0, \"tid\": 7, \"ts\": %llu.%03u, \"dur\": %u.%03u, \"args\": {\"External id\": %llu, \"queued\": 0, \"device\": 0, \"context\": 1, \"stream\": 7, \"correlation\": %llu, \"registers per thread\": %u, "
                     "\"shared memory\": 0, \"blocks per SM\": 5.300000, \"warps per SM\": 21.200001, \"grid\": [%u, 106, 1], \"block\": [128, 1, 1], \"est. achieved occupancy %%\": 33}}",
-                    kernels[random(kernels.size())].substr(0, 3000).c_str(), t, fraction, static_cast<unsigned>(random(90)), fraction, e, e, 16 + 8 * static_cast<unsigned>(random(8)), 1 + static_cast<unsigned>(random(64)));
+                    kernels[random(kernels.size())].substr(0, 3000).c_str(), t, fraction, static_cast<unsigned>(random(90)), fraction, l.op, l.correlation, 16 + 8 * static_cast<unsigned>(random(8)), 1 + static_cast<unsigned>(random(64)));
     } else {
       std::snprintf(text, sizeof text, "  {\"ph\": \"%c\", \"id\": %llu, \"pid\": 251, \"tid\": 251, \"ts\": %llu.%03u, \"cat\": \"ac2g\", \"name\": \"ac2g\", \"bp\": \"e\"}", part & 1 ? 's' : 'f', e, t, fraction);
     }
