@@ -150,6 +150,10 @@ TEST_CASE("tools: triage of a cut trace reports what is there, says what was los
     CHECK(has(cut.out, "Kernels: extend/prefill"));
     CHECK(has(cut.out, "ends early"));
   }
+  // Cut before the first GPU event: there may have been some.
+  const auto early = triage(run, {run.dir.write("early.json", whole.substr(0, whole.find("\"cat\": \"kernel\"")))});
+  CHECK(early.code == 5);
+  CHECK(early.out.starts_with(" PARTIAL  no GPU work in this trace"));
 }
 
 TEST_CASE("tools: triage of a folder takes a trace per stage of the lowest rank, the server's arguments, and compares ranks when asked") {

@@ -79,6 +79,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     for (const trace_facts::named& op : f.top_self)
       r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, f.cpu_op_self_sum.ns > 0 ? 100 * static_cast<double>(op.self.ns) / static_cast<double>(f.cpu_op_self_sum.ns) : 0});
     partial_ = true;  // of several traces one is of no use
+    for (const model::trace_loss& l : t.lost) cut_ |= l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged;
     return {};
   }
   partial_ |= one.verdict != health::good;
@@ -159,7 +160,7 @@ HOTPATH_FN triage_report triager::finish() {
     else if (!f.text.empty() && f.text[0] >= 'a' && f.text[0] <= 'z') f.text[0] = static_cast<char>(f.text[0] - ('a' - 'A'));
     r.check.findings.push_back(std::move(f));
   }
-  r.check.verdict = !any_ ? health::unusable : partial_ ? health::partial : health::good;
+  r.check.verdict = !any_ && !cut_ ? health::unusable : partial_ ? health::partial : health::good;
   if (any_) settle(r.check);
   return std::move(r_);
 }

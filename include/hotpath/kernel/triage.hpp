@@ -12,7 +12,8 @@
 //     all.add_rank(other_rank);                                             // only compared per kernel: kernel_row::ranks
 //     kernel::triage_report r = all.finish();
 //
-//   A timeline without GPU events is no error: the report says so (check.verdict unusable) and has the operators of the host by self time.
+//   A timeline without GPU events is no error: the report says so (check.verdict unusable; partial where the file ended early, since there may have
+//   been some) and has the operators of the host by self time.
 //   Errors (code empty): the options leave nothing to look at; the sentence says what there is.
 //   Timelines must be sorted; none is kept after the call, but `mapping` and `captures` must outlive the triager.
 //   Time: that of the analyzers, O(n log n) in the events. Thread safety: one thread per triager.
@@ -73,7 +74,7 @@ class triager {
   std::optional<subject> mapping_;
   std::vector<other_rank> ranks_;
   std::vector<std::pair<std::size_t, finding>> findings_;   // by input
-  bool any_ = false, partial_ = false;
+  bool any_ = false, partial_ = false, cut_ = false;   // cut_: a file ended before any GPU event
 };
 
 result<triage_report> triage(const model::timeline& t, const triage_options& options = {});

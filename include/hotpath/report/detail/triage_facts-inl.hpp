@@ -34,7 +34,7 @@ HOTPATH_FN std::vector<std::pair<std::string, double>> triage_facts::families(co
 // ---- the head of the report
 
 HOTPATH_FN std::string triage_facts::headline() const {
-  if (r_.check.verdict == kernel::health::unusable) return "no GPU work in " + (r_.inputs.size() == 1 ? std::string("this trace") : words::count(r_.inputs.size(), "trace"));
+  if (r_.check.verdict == kernel::health::unusable || (r_.check.verdict == kernel::health::partial && r_.kernels.empty())) return "no GPU work in " + (r_.inputs.size() == 1 ? std::string("this trace") : words::count(r_.inputs.size(), "trace"));
   nanoseconds total{}, busy{}, wall{};
   std::vector<std::pair<kernel::family, nanoseconds>> sums;
   for (const kernel::kernel_table& t : r_.kernels) {
@@ -82,7 +82,7 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::about(
   if (r_.rank) where += (where.empty() ? "" : dot) + "rank " + std::to_string(*r_.rank) + (r_.world_size ? " of " + std::to_string(*r_.world_size) : "");
   else if (r_.world_size) where += (where.empty() ? "" : dot) + "world size " + std::to_string(*r_.world_size);
   add("device", where);
-  if (r_.check.verdict != kernel::health::unusable) {
+  if (r_.check.verdict != kernel::health::unusable && !r_.kernels.empty()) {
     nanoseconds all{};
     for (const auto& p : r_.covered.by) all += p.time;
     std::string mapped;
