@@ -15087,7 +15087,8 @@ inline void ranks_and_clocks(list& out, const model::timeline& t) {
   bool by_name = false, own = false;
   for (const model::process& p : t.processes) by_name |= p.rank_from_name, own |= p.clock == model::clock_kind::own;
   if (by_name) out.say("A rank is known from the file's name alone.");
-  if (t.processes.size() > 1 && own) out.warn("Clocks of the processes were not aligned: times of different processes cannot be compared.");
+  // An export of nsys has one clock for all of its processes.
+  if (t.processes.size() > 1 && own && t.about.format != model::trace_format::nsys_sqlite) out.warn("Clocks of the processes were not aligned: times of different processes cannot be compared.");
 }
 }  // namespace checks
 
@@ -18149,7 +18150,8 @@ HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kern
 //     all.add_rank(other_rank);                                             // only compared per kernel: kernel_row::ranks
 //     kernel::triage_report r = all.finish();
 //
-//   A timeline without GPU events is no error: the report says so (check.verdict unusable) and has the operators of the host by self time.
+//   A timeline without GPU events is no error: the report says so (check.verdict unusable; partial where the file ended early, since there may have
+//   been some) and has the operators of the host by self time.
 //   Errors (code empty): the options leave nothing to look at; the sentence says what there is.
 //   Timelines must be sorted; none is kept after the call, but `mapping` and `captures` must outlive the triager.
 //   Time: that of the analyzers, O(n log n) in the events. Thread safety: one thread per triager.
@@ -18200,7 +18202,7 @@ class triager {
   std::optional<subject> mapping_;
   std::vector<other_rank> ranks_;
   std::vector<std::pair<std::size_t, finding>> findings_;   // by input
-  bool any_ = false, partial_ = false;
+  bool any_ = false, partial_ = false, cut_ = false;   // cut_: a file ended before any GPU event
 };
 
 result<triage_report> triage(const model::timeline& t, const triage_options& options = {});
@@ -18215,8 +18217,28 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 namespace triage_detail {
 
 inline void add_once(std::vector<std::string>& to, std::string text) {
-  if (!text.empty() && std::find(to.begin(), to.end(), text) == to.end()) to.push_back(std::move(text));
+  for (const std::string& had : to)
+    if (had == text) return;
+  if (!text.empty()) to.push_back(std::move(text));
 }
+
+// Tables of one stage stand together, in the order of the stages, `all` last; few, and equal ones keep their order.
+template <class Table>
+void by_stage(std::vector<Table>& all) {
+  const auto place = [](const Table& t) { return t.at == stage::all ? 100 : static_cast<int>(t.at); };
+  for (std::size_t i = 1; i < all.size(); ++i)
+    for (std::size_t k = i; k > 0 && place(all[k]) < place(all[k - 1]); --k) std::swap(all[k], all[k - 1]);
+}
+
+// The time of a kernel; `kernels` by name.
+inline std::int64_t time_of(const std::vector<std::pair<std::string, nanoseconds>>& kernels, const std::string& name) {
+  std::size_t from = 0, to = kernels.size();
+  while (from < to)
+    if (const std::size_t middle = from + (to - from) / 2; kernels[middle].first < name) from = middle + 1;
+    else to = middle;
+  return from < kernels.size() && kernels[from].first == name ? kernels[from].second.ns : 0;
+}
+
 }  // namespace triage_detail
 
 HOTPATH_FN subject_options triager::subject_of(const triage_input& i) const {
@@ -18258,6 +18280,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     for (const trace_facts::named& op : f.top_self)
       r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, f.cpu_op_self_sum.ns > 0 ? 100 * static_cast<double>(op.self.ns) / static_cast<double>(f.cpu_op_self_sum.ns) : 0});
     partial_ = true;  // of several traces one is of no use
+    for (const model::trace_loss& l : t.lost) cut_ |= l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged;
     return {};
   }
   partial_ |= one.verdict != health::good;
@@ -18266,7 +18289,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   any_ = true;
 
   nanoseconds first{INT64_MAX}, last{INT64_MIN};
-  for (const std::uint32_t i : s.chosen) first = (std::min)(first, t.gpu[i].begin), last = (std::max)(last, t.gpu[i].end());
+  for (const std::uint32_t i : s.chosen) first = t.gpu[i].begin < first ? t.gpu[i].begin : first, last = t.gpu[i].end() > last ? t.gpu[i].end() : last;
   if (last > first) tables::add(r_.duration, last - first);
   if (s.left_out_events != 0) note(name, std::to_string(s.left_out_events).append(s.left_out_events == 1 ? " GPU event is" : " GPU events are").append(" left out by the options"));
 
@@ -18303,7 +18326,7 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
     other_rank one;
     one.at = at;
     for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) one.kernels.emplace_back(row.kernel, row.total);
-    std::sort(one.kernels.begin(), one.kernels.end());
+    sort_in_place(one.kernels.data(), one.kernels.data() + one.kernels.size(), [](const auto& a, const auto& b) { return a.first < b.first; });
     ranks_.push_back(std::move(one));
   }
   return {};
@@ -18313,24 +18336,20 @@ HOTPATH_FN triage_report triager::finish() {
   triage_report& r = r_;
   r.min_share = o_.min_share;
   if (o_.args != nullptr) r.model = model_of(*o_.args);
-  // Tables of one stage stand together, in the order of the stages.
-  const auto rank_of = [](stage at) { return at == stage::all ? std::size_t{100} : static_cast<std::size_t>(at); };
-  const auto by_stage = [&](const auto& a, const auto& b) { return rank_of(a.at) < rank_of(b.at); };
-  std::stable_sort(r.kernels.begin(), r.kernels.end(), by_stage), std::stable_sort(r.overlaps.begin(), r.overlaps.end(), by_stage), std::stable_sort(r.fusions.begin(), r.fusions.end(), by_stage);
+  triage_detail::by_stage(r.kernels), triage_detail::by_stage(r.overlaps), triage_detail::by_stage(r.fusions);
 
   for (kernel_table& t : r.kernels)
     for (kernel_row& row : t.rows) {
       std::vector<std::int64_t> totals;
       for (const other_rank& o : ranks_) {
         if (o.at != t.at) continue;
-        const auto at = std::lower_bound(o.kernels.begin(), o.kernels.end(), row.kernel, [](const auto& k, const std::string& name) { return k.first < name; });
-        totals.push_back(at != o.kernels.end() && at->first == row.kernel ? at->second.ns : 0);
+        totals.push_back(triage_detail::time_of(o.kernels, row.kernel));
       }
       if (totals.empty()) continue;
       totals.push_back(row.total.ns);
-      const auto [least, most] = std::minmax_element(totals.begin(), totals.end());
       kernel_row::over_ranks o;
-      o.min = nanoseconds{*least}, o.max = nanoseconds{*most}, o.ranks = static_cast<std::uint32_t>(totals.size());
+      o.min = o.max = row.total, o.ranks = static_cast<std::uint32_t>(totals.size());
+      for (const std::int64_t total : totals) o.min = nanoseconds{(std::min)(o.min.ns, total)}, o.max = nanoseconds{(std::max)(o.max.ns, total)};
       o.median = tables::quantile(totals, 50);
       row.ranks = o;
     }
@@ -18342,7 +18361,7 @@ HOTPATH_FN triage_report triager::finish() {
     else if (!f.text.empty() && f.text[0] >= 'a' && f.text[0] <= 'z') f.text[0] = static_cast<char>(f.text[0] - ('a' - 'A'));
     r.check.findings.push_back(std::move(f));
   }
-  r.check.verdict = !any_ ? health::unusable : partial_ ? health::partial : health::good;
+  r.check.verdict = !any_ && !cut_ ? health::unusable : partial_ ? health::partial : health::good;
   if (any_) settle(r.check);
   return std::move(r_);
 }
@@ -21188,7 +21207,7 @@ HOTPATH_FN std::vector<std::pair<std::string, double>> triage_facts::families(co
 // ---- the head of the report
 
 HOTPATH_FN std::string triage_facts::headline() const {
-  if (r_.check.verdict == kernel::health::unusable) return "no GPU work in " + (r_.inputs.size() == 1 ? std::string("this trace") : words::count(r_.inputs.size(), "trace"));
+  if (r_.check.verdict == kernel::health::unusable || (r_.check.verdict == kernel::health::partial && r_.kernels.empty())) return "no GPU work in " + (r_.inputs.size() == 1 ? std::string("this trace") : words::count(r_.inputs.size(), "trace"));
   nanoseconds total{}, busy{}, wall{};
   std::vector<std::pair<kernel::family, nanoseconds>> sums;
   for (const kernel::kernel_table& t : r_.kernels) {
@@ -21236,7 +21255,7 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::about(
   if (r_.rank) where += (where.empty() ? "" : dot) + "rank " + std::to_string(*r_.rank) + (r_.world_size ? " of " + std::to_string(*r_.world_size) : "");
   else if (r_.world_size) where += (where.empty() ? "" : dot) + "world size " + std::to_string(*r_.world_size);
   add("device", where);
-  if (r_.check.verdict != kernel::health::unusable) {
+  if (r_.check.verdict != kernel::health::unusable && !r_.kernels.empty()) {
     nanoseconds all{};
     for (const auto& p : r_.covered.by) all += p.time;
     std::string mapped;
@@ -27957,9 +27976,9 @@ class text_file {
   // Behind a member: another one, or zeros up to the end (tar and tapes pad so), or something that is no gzip.
   bool next_member() {
     if (!first_) {
-      while (file_.at != file_.end && *file_.at == '\0') ++file_.at, padded_ = true;
+      while (file_.at != file_.end && *file_.at == '\0') ++file_.at;
       if (file_.at == file_.end) return true;  // the caller's loop gets the next block
-      if (padded_ || *file_.at != '\x1f') {
+      if (*file_.at != '\x1f') {
         lose(model::trace_fault::damaged, "something that is not gzip follows the gzip stream,");
         ended_ = true;
         return false;
@@ -27973,7 +27992,7 @@ class text_file {
   file_blocks file_;
   [[no_unique_address]] Inflater inflater_;
   std::vector<model::trace_loss> lost_;
-  bool gzip_ = false, in_member_ = false, first_ = true, padded_ = false, ended_ = false;
+  bool gzip_ = false, in_member_ = false, first_ = true, ended_ = false;
 };
 
 // Where `text` may be cut so that an event begins there: between `},` and `{"ph"` (or another key of an event). Looks from `from` on, or

@@ -3698,9 +3698,9 @@ class text_file {
   // Behind a member: another one, or zeros up to the end (tar and tapes pad so), or something that is no gzip.
   bool next_member() {
     if (!first_) {
-      while (file_.at != file_.end && *file_.at == '\0') ++file_.at, padded_ = true;
+      while (file_.at != file_.end && *file_.at == '\0') ++file_.at;
       if (file_.at == file_.end) return true;  // the caller's loop gets the next block
-      if (padded_ || *file_.at != '\x1f') {
+      if (*file_.at != '\x1f') {
         lose(model::trace_fault::damaged, "something that is not gzip follows the gzip stream,");
         ended_ = true;
         return false;
@@ -3714,7 +3714,7 @@ class text_file {
   file_blocks file_;
   [[no_unique_address]] Inflater inflater_;
   std::vector<model::trace_loss> lost_;
-  bool gzip_ = false, in_member_ = false, first_ = true, padded_ = false, ended_ = false;
+  bool gzip_ = false, in_member_ = false, first_ = true, ended_ = false;
 };
 
 // Where `text` may be cut so that an event begins there: between `},` and `{"ph"` (or another key of an event). Looks from `from` on, or
