@@ -18232,11 +18232,8 @@ void by_stage(std::vector<Table>& all) {
 
 // The time of a kernel; `kernels` by name.
 inline std::int64_t time_of(const std::vector<std::pair<std::string, nanoseconds>>& kernels, const std::string& name) {
-  std::size_t from = 0, to = kernels.size();
-  while (from < to)
-    if (const std::size_t middle = from + (to - from) / 2; kernels[middle].first < name) from = middle + 1;
-    else to = middle;
-  return from < kernels.size() && kernels[from].first == name ? kernels[from].second.ns : 0;
+  const auto *const end = kernels.data() + kernels.size(), *const at = find_first_not(kernels.data(), end, [&name](const auto& k) { return k.first < name; });
+  return at != end && at->first == name ? at->second.ns : 0;
 }
 
 }  // namespace triage_detail
@@ -18326,7 +18323,7 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
     other_rank one;
     one.at = at;
     for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) one.kernels.emplace_back(row.kernel, row.total);
-    sort_in_place(one.kernels.data(), one.kernels.data() + one.kernels.size(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    sort_in_place(one.kernels, [](const auto& a, const auto& b) { return a.first < b.first; });
     ranks_.push_back(std::move(one));
   }
   return {};
