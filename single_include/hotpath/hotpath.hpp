@@ -16278,29 +16278,26 @@ inline void find_captured(const model::timeline& t, std::size_t source, name_joi
     const std::uint32_t name = kind == call_kind::copy ? name_join::copy : kind == call_kind::set ? name_join::set : c.kernel != 0 ? join.of(t, c.kernel, known) : 0;
     g.nodes.push_back({name, static_cast<std::uint32_t>(i), c.detail, kind});
   };
-  std::optional<captured> open;
+  captured graph;      // being captured while `open`; no optional: g++ 12 at -O3 takes its content for uninitialized
+  bool open = false;
   nanoseconds began{};
   for (std::size_t i = 0; i < t.api.size(); ++i) {
     const call_kind kind = kind_of(t.api[i].name);
     if (open && (kind == call_kind::end_capture || kind == call_kind::begin_capture || t.api[i].track != t.api[i - 1].track)) {
-      end_graph(out, *open, ranges, t.api[i - 1].track, began);
-      open.reset();
+      end_graph(out, graph, ranges, t.api[i - 1].track, began);
+      open = false;
     }
-    if (kind == call_kind::begin_capture) open = captured{.source = source}, began = t.api[i].begin;
-    else if (open) add(*open, i, kind);
+    if (kind == call_kind::begin_capture) graph = captured{.source = source}, began = t.api[i].begin, open = true;
+    else if (open) add(graph, i, kind);
   }
-  if (open) end_graph(out, *open, ranges, t.api.back().track, began);
+  if (open) end_graph(out, graph, ranges, t.api.back().track, began);
   for (std::size_t r = 0; r < ranges.size(); ++r) {
     if (ranges[r].graphs != 0) continue;
     captured g{.source = source};
-    std::size_t from = 0, to = t.api.size();
-    while (from < to) {
-      const std::size_t middle = from + (to - from) / 2;
-      const model::api_call& c = t.api[middle];
-      if (c.track < ranges[r].track || (c.track == ranges[r].track && c.begin < ranges[r].begin)) from = middle + 1;
-      else to = middle;
-    }
-    for (std::size_t i = from; i < t.api.size() && t.api[i].track == ranges[r].track && t.api[i].begin <= ranges[r].end; ++i) add(g, i, kind_of(t.api[i].name));
+    const model::api_call* const first = find_first_not(t.api.begin(), t.api.end(), [&at = ranges[r]](const model::api_call& c) {
+      return c.track < at.track || (c.track == at.track && c.begin < at.begin);
+    });
+    for (std::size_t i = static_cast<std::size_t>(first - t.api.begin()); i < t.api.size() && t.api[i].track == ranges[r].track && t.api[i].begin <= ranges[r].end; ++i) add(g, i, kind_of(t.api[i].name));
     end_graph(out, g, ranges, ranges[r].track, ranges[r].begin);
   }
 }
