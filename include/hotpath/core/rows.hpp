@@ -10,6 +10,7 @@
 //   Thread safety: as a vector.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <span>

@@ -277,16 +277,16 @@ void copy_row(nsys_part& p, Sink& sink, int n, sqlite3_value** v) {
   model::gpu_event g;
   if (!p.when(v[0], v[1], g.begin, g.duration)) return;
   g.kind = model::gpu_kind::copy;
-  const auto small = [](sqlite3_value* of) {
+  const auto byte_of = [](sqlite3_value* of) {
     const std::int64_t k = sqlite3_value_type(of) == SQLITE_NULL ? 255 : sqlite3_value_int64(of);
     return static_cast<std::uint8_t>(k < 0 || k > 255 ? 255 : k);
   };
   model::gpu_detail d;
   d.bytes = static_cast<std::uint64_t>(sqlite3_value_int64(v[2]));
-  const std::uint8_t kind = small(v[3]);
+  const std::uint8_t kind = byte_of(v[3]);
   d.copy_kind = p.scan->copies[kind].code;
   g.name = p.copy_name(kind);
-  d.source_memory = p.scan->memories[small(v[4])].code, d.target_memory = p.scan->memories[small(v[5])].code;
+  d.source_memory = p.scan->memories[byte_of(v[4])].code, d.target_memory = p.scan->memories[byte_of(v[5])].code;
   if (n > 6) place_of(p, v + 6, g), g.graph_node = index_of(v[10]);
   sink.gpu(g, d);
 }
