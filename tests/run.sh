@@ -63,5 +63,7 @@ if [ $full = 1 ]; then
   # One configuration shows what is labelled structure; the others repeat the suite. The first failure ends the run.
   export HOTPATH_FULL=1 HOTPATH_FUZZ_SECONDS=60
   for preset in asan tsan clang header release; do tier $preset -LE structure; done
+  tier dev
+else
+  tier dev -LE full  # what is labelled full says again, with the other compiler, what another test says
 fi
-tier dev
