@@ -27948,6 +27948,9 @@ class text_file {
     char* out = to;
     while (out == to && !ended_) {
       if (file_.at == file_.end && !file_.next()) {
+        const char* none = file_.end;
+        if (in_member_) inflater_.inflate(none, none, out, to + room);  // what it still holds for want of room
+        if (out != to) break;
         ended_ = true;
         if (in_member_ && !file_.failed()) lose(model::trace_fault::truncated, "the gzip stream ends early,");
         break;
