@@ -12067,7 +12067,7 @@ struct edge {
 // nothing begins or ends, and cross(edge) for each edge. Sorts `edges`. An empty interval must not be among them: it would end before it begins.
 template <class Slice, class Cross>
 void sweep(std::vector<edge>& edges, Slice slice, Cross cross) {
-  sort_in_place(edges.data(), edges.data() + edges.size(), [](const edge& a, const edge& b) {
+  sort_in_place(edges, [](const edge& a, const edge& b) {
     return a.at != b.at ? a.at < b.at : a.begins != b.begins ? b.begins : a.what < b.what;
   });
   for (std::size_t i = 0; i < edges.size(); ++i) {
@@ -12082,7 +12082,7 @@ void sweep(std::vector<edge>& edges, Slice slice, Cross cross) {
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 HOTPATH_FN void unite(std::vector<interval>& set) {
-  sort_in_place(set.data(), set.data() + set.size(), [](const interval& a, const interval& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+  sort_in_place(set, [](const interval& a, const interval& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
   std::size_t kept = 0;
   for (const interval i : set) {
     if (i.end <= i.begin) continue;
@@ -12270,7 +12270,7 @@ HOTPATH_FN std::vector<gap> gaps(const subject& s, stage at) {
   for (const std::uint32_t i : s.chosen) chosen[i] = 1;
   std::vector<std::uint32_t> order(gpu.size());
   for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  sort_in_place(order.data(), order.data() + order.size(), [&](std::uint32_t x, std::uint32_t y) {
+  sort_in_place(order, [&](std::uint32_t x, std::uint32_t y) {
     const model::gpu_event &a = gpu[x], &b = gpu[y];
     return a.process != b.process ? a.process < b.process : a.device != b.device ? a.device < b.device : a.begin != b.begin ? a.begin < b.begin : x < y;
   });
@@ -13090,7 +13090,7 @@ struct name_sums {
     std::vector<name_id> order;
     for (name_id i = 0; i < at.size(); ++i)
       if (at[i].count != 0) order.push_back(i);
-    sort_in_place(order.data(), order.data() + order.size(), [&](name_id a, name_id b) { return at[a].*by != at[b].*by ? at[a].*by > at[b].*by : t.name(a) < t.name(b); });
+    sort_in_place(order, [&](name_id a, name_id b) { return at[a].*by != at[b].*by ? at[a].*by > at[b].*by : t.name(a) < t.name(b); });
     if (order.size() > most) order.resize(most);
     std::vector<trace_facts::named> rows;
     for (const name_id i : order) rows.push_back({std::string(t.name(i)), at[i].count, at[i].sum, at[i].self});
@@ -13922,7 +13922,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
     const double share = seq.total.ns <= 0 ? 0 : 100.0 * static_cast<double>(c.saving.gone.ns) / static_cast<double>(seq.total.ns);
     if (c.repetitions >= options.min_repetitions && c.adjacency >= options.min_adjacency && share >= options.min_share) out.push_back(std::move(c));
   }
-  sort_in_place(out.data(), out.data() + out.size(), [](const chain& a, const chain& b) {
+  sort_in_place(out, [](const chain& a, const chain& b) {
     return a.saving.gain != b.saving.gain ? a.saving.gain > b.saving.gain : a.tokens < b.tokens;
   });
   if (out.size() > options.limit) out.erase(out.begin() + static_cast<std::ptrdiff_t>(options.limit), out.end());
@@ -14620,7 +14620,7 @@ class fuser {
     for (const fuse_pattern& p : o_.patterns)
       if (p.chain.size() <= longest_chain) patterns.push_back(compile_pattern(p, words));
     // Larger first, so that what they claim is not said again by smaller ones.
-    sort_in_place(patterns.data(), patterns.data() + patterns.size(), [](const compiled_pattern& a, const compiled_pattern& b) {
+    sort_in_place(patterns, [](const compiled_pattern& a, const compiled_pattern& b) {
       if (a.row->low != b.row->low) return b.row->low;
       if (a.row->priority != b.row->priority) return a.row->priority > b.row->priority;
       return a.row->chain.size() != b.row->chain.size() ? a.row->chain.size() > b.row->chain.size() : a.row < b.row;
@@ -14740,7 +14740,7 @@ class fuser {
       ++out_.hidden_rows;
       return;
     }
-    sort_in_place(tokens.data(), tokens.data() + tokens.size(), [&](std::uint32_t a, std::uint32_t b) {
+    sort_in_place(tokens, [&](std::uint32_t a, std::uint32_t b) {
       return seq_.tokens[a].time != seq_.tokens[b].time ? seq_.tokens[a].time > seq_.tokens[b].time : a < b;
     });
     for (const std::uint32_t t : tokens) {
@@ -14782,7 +14782,7 @@ class fuser {
     bool found = false;
     for (const fusion_row& r : out_.rows) found = found || r.state == fusion_state::opportunity;
     if (!found && best_.level > 0) out_.similarity = {best_.level == 3 ? "high" : best_.level == 2 ? "medium" : "low", std::move(best_.text)};
-    sort_in_place(out_.rows.data(), out_.rows.data() + out_.rows.size(), [](const fusion_row& a, const fusion_row& b) {
+    sort_in_place(out_.rows, [](const fusion_row& a, const fusion_row& b) {
       if (a.state != b.state) return a.state == fusion_state::opportunity;
       const nanoseconds x = a.gain_per_step.value_or(nanoseconds{}), y = b.gain_per_step.value_or(nanoseconds{});
       if (x != y) return x > y;
@@ -15077,7 +15077,7 @@ inline void ranks_and_clocks(list& out, const model::timeline& t) {
   for (const model::process& p : t.processes)
     if (p.rank) ranks.push_back(*p.rank);
   if (ranks.empty() && t.about.rank) ranks.push_back(*t.about.rank);
-  sort_in_place(ranks.data(), ranks.data() + ranks.size(), [](int a, int b) { return a < b; });
+  sort_in_place(ranks, [](int a, int b) { return a < b; });
   std::size_t distinct = 0;
   for (std::size_t i = 0; i < ranks.size(); ++i)
     if (i == 0 || ranks[i] != ranks[i - 1]) ++distinct;
@@ -15265,12 +15265,7 @@ class on_track {
  private:
   template <class Before>
   std::size_t bound(Before before, std::size_t from, std::size_t to) const {
-    while (from < to) {
-      const std::size_t middle = from + (to - from) / 2;
-      if (before((*all_)[middle])) from = middle + 1;
-      else to = middle;
-    }
-    return from;
+    return static_cast<std::size_t>(find_first_not(all_->begin() + from, all_->begin() + to, before) - all_->begin());
   }
   const rows<Row>* all_;
   std::size_t first_ = 0, end_ = 0;
@@ -15842,7 +15837,7 @@ class windows {
  public:
   void add(const window& w) { all_.push_back(w); }
   void sort() {
-    hotpath::sort_in_place(all_.data(), all_.data() + all_.size(), [](const window& a, const window& b) {
+    hotpath::sort_in_place(all_, [](const window& a, const window& b) {
       return a.process != b.process ? a.process < b.process : a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
     });
     latest_.resize(all_.size());
@@ -15871,13 +15866,8 @@ class windows {
 
  private:
   std::size_t first_after(std::uint16_t process, nanoseconds at) const {
-    std::size_t from = 0, to = all_.size();
-    while (from < to) {
-      const std::size_t middle = from + (to - from) / 2;
-      if (all_[middle].process < process || (all_[middle].process == process && all_[middle].begin <= at)) from = middle + 1;
-      else to = middle;
-    }
-    return from;
+    const auto* const first = find_first_not(all_.data(), all_.data() + all_.size(), [=](const auto& w) { return w.process < process || (w.process == process && w.begin <= at); });
+    return static_cast<std::size_t>(first - all_.data());
   }
   std::vector<window> all_;
   std::vector<std::uint32_t> latest_;   // of those up to here in the process: the one that ends last
@@ -15892,7 +15882,7 @@ class step_finder {
     std::vector<std::uint32_t> order;
     for (std::uint32_t i = 0; i < ranges_.size(); ++i)
       if (into[i] == no_index) order.push_back(i);
-    hotpath::sort_in_place(order.data(), order.data() + order.size(), [&](std::uint32_t a, std::uint32_t b) {
+    hotpath::sort_in_place(order, [&](std::uint32_t a, std::uint32_t b) {
       const std::uint16_t pa = t.process_of(ranges_[a].track), pb = t.process_of(ranges_[b].track);
       return pa != pb ? pa < pb : ranges_[a].begin != ranges_[b].begin ? ranges_[a].begin < ranges_[b].begin : a < b;
     });
@@ -15911,12 +15901,8 @@ class step_finder {
   }
   // The innermost on the thread; else, in the process, the one that began last: engines may launch from a helper thread.
   std::uint32_t at(std::uint32_t track, nanoseconds when) const {
-    std::size_t from = 0, to = ranges_.size();
-    while (from < to) {
-      const std::size_t middle = from + (to - from) / 2;
-      if (ranges_[middle].track < track || (ranges_[middle].track == track && ranges_[middle].begin <= when)) from = middle + 1;
-      else to = middle;
-    }
+    const auto* const first = find_first_not(ranges_.data(), ranges_.data() + ranges_.size(), [=](const auto& r) { return r.track < track || (r.track == track && r.begin <= when); });
+    const auto from = static_cast<std::size_t>(first - ranges_.data());
     std::uint32_t i = from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index;
     while (i != no_index && ranges_[i].end < when) i = ranges_[i].around;
     if (i != no_index) return ranges_[i].step;
@@ -16521,7 +16507,7 @@ class mapper {
       if (!recorded[i]) ++out_.graphs_unrecorded;
     }
     const auto node = [&](const entry& x) { return t_.gpu[x.event].graph_node; };
-    sort_in_place(list.data(), list.data() + list.size(), [&](const entry& a, const entry& b) {
+    sort_in_place(list, [&](const entry& a, const entry& b) {
       if (a.group != b.group) return a.group < b.group;
       const model::gpu_event &x = t_.gpu[a.event], &y = t_.gpu[b.event];
       if (node(a) != no_index && node(b) != no_index && node(a) != node(b)) return node(a) < node(b);
@@ -16819,7 +16805,7 @@ class partner_times {
   static constexpr std::size_t most_cells = std::size_t{1} << 20;
   struct entry { std::uint64_t key; nanoseconds time; };
   void merge() {
-    sort_in_place(list_.data(), list_.data() + list_.size(), [](const entry& a, const entry& b) { return a.key < b.key; });
+    sort_in_place(list_, [](const entry& a, const entry& b) { return a.key < b.key; });
     std::size_t kept = 0;
     for (const entry e : list_) {
       if (kept != 0 && list_[kept - 1].key == e.key) add(list_[kept - 1].time, e.time);
@@ -16997,7 +16983,7 @@ inline blocking_calls find_blocking(const subject& s, const std::vector<std::uin
   std::vector<entry> all;
   for (std::size_t i = 0; i < t.api.size(); ++i)
     if (blocks[i] != 0 && t.api[i].track < t.tracks.size() && t.api[i].begin < t.api[i].end()) all.push_back({t.api[i].track, {t.api[i].begin, t.api[i].end()}});
-  sort_in_place(all.data(), all.data() + all.size(), [](const entry& a, const entry& b) { return a.track != b.track ? a.track < b.track : a.time.begin < b.time.begin; });
+  sort_in_place(all, [](const entry& a, const entry& b) { return a.track != b.track ? a.track < b.track : a.time.begin < b.time.begin; });
   blocking_calls out;
   out.first.assign(t.tracks.size() + 1, 0);
   std::size_t i = 0;
@@ -17059,11 +17045,14 @@ inline device_time account(const subject& s, stage at, const selection& v, const
   out.exposed_comm = beside.exposed, out.overlapped = beside.overlapped;
   out.unknown = graphs_not_recorded(s);
   if (out.unknown) return out;
-  const launch_links links = link_launches(*s.trace);
-  const blocking_calls blocking = find_blocking(s, links.call_of);
+  // look_at() has linked them; a subject made by hand may leave that out.
+  const bool linked = s.steps.launch_of.size() == s.trace->gpu.size();
+  const std::vector<std::uint32_t> made = linked ? std::vector<std::uint32_t>() : link_launches(*s.trace).call_of;
+  const std::vector<std::uint32_t>& call_of = linked ? s.steps.launch_of : made;
+  const blocking_calls blocking = find_blocking(s, call_of);
   std::vector<std::uint32_t> entry(s.steps.steps.size(), no_index);
   for (const gap& g : gaps(s, at)) {
-    const idle_parts parts = why_idle(s, g, links.call_of, blocking);
+    const idle_parts parts = why_idle(s, g, call_of, blocking);
     add(out.idle, g.time.end - g.time.begin);
     const std::uint32_t step = at_or_none(s.steps.step_of, g.after);
     device_time::of_step* of = nullptr;
@@ -17081,7 +17070,7 @@ inline device_time account(const subject& s, stage at, const selection& v, const
       if (of != nullptr) add(of->idle_by[c], parts.by[c]);
     }
   }
-  sort_in_place(out.by_step.data(), out.by_step.data() + out.by_step.size(), [](const auto& a, const auto& b) { return a.step < b.step; });
+  sort_in_place(out.by_step, [](const auto& a, const auto& b) { return a.step < b.step; });
   add(out.wall, out.idle);
   return out;
 }
@@ -17185,7 +17174,7 @@ inline nanoseconds hidden_behind(overlap_class c, const nanoseconds (&alone)[5])
 inline std::optional<double> inflation_of(const subject& s, const selection& v, const overlaps& beside, std::span<const std::uint32_t> positions) {
   const auto detail = [&](std::uint32_t p) { return s.trace->gpu[v.events[p]].detail; };
   std::vector<std::uint32_t> sorted(positions.begin(), positions.end());
-  sort_in_place(sorted.data(), sorted.data() + sorted.size(), [&](std::uint32_t a, std::uint32_t b) { return detail(a) != detail(b) ? detail(a) < detail(b) : a < b; });
+  sort_in_place(sorted, [&](std::uint32_t a, std::uint32_t b) { return detail(a) != detail(b) ? detail(a) < detail(b) : a < b; });
   std::vector<std::int64_t> over, apart;
   std::size_t best = samples_for_inflation - 1;
   std::optional<double> out;
@@ -17858,7 +17847,7 @@ HOTPATH_FN stats_table stats_collector::table(stats_report r, const model::timel
     out.rows.push_back(std::move(row));
   }
   for (stats_row& row : out.rows) row.share = total > 0 ? 100 * static_cast<double>(row.total) / total : 0;
-  sort_in_place(out.rows.data(), out.rows.data() + out.rows.size(), [](const stats_row& a, const stats_row& b) {
+  sort_in_place(out.rows, [](const stats_row& a, const stats_row& b) {
     return a.total != b.total ? a.total > b.total : a.name != b.name ? a.name < b.name : a.style < b.style;
   });
   if (!out.rows.empty()) out.missing.clear();
@@ -17932,7 +17921,7 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
 // An identity for each (name, site); sites of one operator share it.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
-  links::id_index by_site, by_operator;
+  links::id_index by_site, by_operator, by_name;
   name_table operators;
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
@@ -17946,7 +17935,10 @@ inline void identify(const model::timeline& t, subject& s) {
       bool is_new = false;
       known = by_operator.insert(graph ? 1 : 0, key, static_cast<std::uint32_t>(s.identities.size()), &is_new);
       if (is_new) {
-        identity id{.raw = e.name, .canonical = canonical_name(t.name(e.name)), .short_name = short_name(t.name(e.name)), .is = classify(t.name(e.name), h)};
+        const std::uint32_t same = by_name.insert(0, e.name, known);  // the first identity of this name: demangling costs more than a copy
+        identity id{.raw = e.name, .is = classify(t.name(e.name), h)};
+        id.canonical = same != known ? s.identities[same].canonical : canonical_name(t.name(e.name));
+        id.short_name = same != known ? s.identities[same].short_name : short_name(t.name(e.name));
         if (graph) id.is = {.what = family::graph, .rule = "graph"};
         s.identities.push_back(std::move(id));
       }
@@ -18213,6 +18205,8 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 
 namespace triage_detail {
 
+inline std::string file_of(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
 inline void add_once(std::vector<std::string>& to, std::string text) {
   for (const std::string& had : to)
     if (had == text) return;
@@ -18242,8 +18236,7 @@ HOTPATH_FN subject_options triager::subject_of(const triage_input& i) const {
 }
 
 HOTPATH_FN void triager::note(const std::string& source, const std::string& text) {
-  const std::size_t folder = source.find_last_of('/');
-  r_.notes.emplace_back(folder == std::string::npos ? source : source.substr(folder + 1), text);
+  r_.notes.emplace_back(triage_detail::file_of(source), text);
 }
 
 HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_input& input) {
@@ -18351,7 +18344,7 @@ HOTPATH_FN triage_report triager::finish() {
   r.summary = summarize(r.kernels, r.overlaps, r.fusions);
   if (r.framework.empty()) r.framework = unknown_framework;
   for (auto& [input, f] : findings_) {
-    if (r.inputs.size() > 1) f.text.insert(0, r.inputs[input].substr(r.inputs[input].find_last_of('/') + 1) + ": ");
+    if (r.inputs.size() > 1) f.text.insert(0, triage_detail::file_of(r.inputs[input]) + ": ");
     else if (!f.text.empty() && f.text[0] >= 'a' && f.text[0] <= 'z') f.text[0] = static_cast<char>(f.text[0] - ('a' - 'A'));
     r.check.findings.push_back(std::move(f));
   }
@@ -27200,8 +27193,8 @@ struct looker {
     }
     ::closedir(d);
     const auto by_name = [](const std::string& a, const std::string& b) { return a < b; };
-    sort_in_place(files.data(), files.data() + files.size(), by_name);
-    sort_in_place(folders.data(), folders.data() + folders.size(), by_name);
+    sort_in_place(files, by_name);
+    sort_in_place(folders, by_name);
     return true;
   }
 
@@ -27240,14 +27233,14 @@ struct looker {
       const auto& r = out.traces[i].rank;
       return r == options.rank ? std::string() : r ? "rank " + std::to_string(*r) + " was not asked for" : std::string("its rank is not known");
     });
-    sort_in_place(out.traces.data(), out.traces.data() + out.traces.size(), before);
-    sort_in_place(out.captures.data(), out.captures.data() + out.captures.size(), [](const found_trace& a, const found_trace& b) { return a.path < b.path; });
+    sort_in_place(out.traces, before);
+    sort_in_place(out.captures, [](const found_trace& a, const found_trace& b) { return a.path < b.path; });
     if (!options.all_files) drop([&](std::size_t i, std::size_t kept) {
       const found_trace *t = &out.traces[i], *newest = kept != 0 ? &out.traces[kept - 1] : nullptr;
       if (newest == nullptr || newest->label != t->label || newest->rank != t->rank) return std::string();
       return "older than " + std::string(base_name(newest->path)) + (t->rank ? ", same stage and rank" : ", same stage");
     });
-    sort_in_place(out.skipped.data(), out.skipped.data() + out.skipped.size(), [](const skipped_file& a, const skipped_file& b) { return a.path < b.path; });
+    sort_in_place(out.skipped, [](const skipped_file& a, const skipped_file& b) { return a.path < b.path; });
   }
 
   void find_server_args() {
@@ -27414,7 +27407,7 @@ inline std::vector<rendezvous> collectives_of(const model::timeline& t) {
     if (!told.empty() && !one_sided) out.push_back({told, e.end().ns});
     else if (told.empty() && is_collective(t.name(e.name))) out.push_back({t.name(e.name), e.end().ns});
   }
-  sort_in_place(out.data(), out.data() + out.size(), less_rendezvous);
+  sort_in_place(out, less_rendezvous);
   return out;
 }
 
@@ -27422,12 +27415,12 @@ inline std::vector<rendezvous> steps_of(const model::timeline& t) {
   std::vector<rendezvous> out;
   for (const model::annotation& e : t.annotations)
     if (e.kind == model::annotation_kind::user || e.kind == model::annotation_kind::push_pop) out.push_back({t.name(e.name), e.begin.ns});
-  sort_in_place(out.data(), out.data() + out.size(), less_rendezvous);
+  sort_in_place(out, less_rendezvous);
   return out;
 }
 
 inline std::int64_t median(std::vector<std::int64_t> v) {
-  sort_in_place(v.data(), v.data() + v.size(), [](std::int64_t a, std::int64_t b) { return a < b; });
+  sort_in_place(v, [](std::int64_t a, std::int64_t b) { return a < b; });
   return v[v.size() / 2];
 }
 constexpr std::int64_t distance(std::int64_t a, std::int64_t b) { return a > b ? a - b : b - a; }
@@ -28899,7 +28892,7 @@ inline rows<launch_link> launch_links(const model::timeline& t) {
   rows<key> keys;
   for (std::size_t i = 0; i < t.api.size(); ++i)
     if (t.api[i].correlation != model::no_id) keys.push_back({t.api[i].correlation, static_cast<std::uint32_t>(i), t.process_of(t.api[i].track)});
-  sort_in_place(keys.begin(), keys.end(), [](const key& a, const key& b) {
+  sort_in_place(keys, [](const key& a, const key& b) {
     if (a.process != b.process) return a.process < b.process;
     return a.correlation != b.correlation ? a.correlation < b.correlation : a.api < b.api;
   });
@@ -28907,16 +28900,10 @@ inline rows<launch_link> launch_links(const model::timeline& t) {
   for (std::size_t g = 0; g < t.gpu.size(); ++g) {
     const model::gpu_event& e = t.gpu[g];
     if (e.correlation == model::no_id) continue;
-    const key* low = keys.begin();
-    for (std::size_t n = keys.size(); n != 0;) {
-      const std::size_t half = n / 2;
-      const key& k = low[half];
-      if (k.process < e.process || (k.process == e.process && k.correlation < e.correlation)) low += half + 1, n -= half + 1;
-      else n = half;
-    }
+    const key* const low = find_first_not(keys.begin(), keys.end(), [&e](const key& k) { return k.process < e.process || (k.process == e.process && k.correlation < e.correlation); });
     if (low != keys.end() && low->process == e.process && low->correlation == e.correlation) links.push_back({low->api, static_cast<std::uint32_t>(g)});
   }
-  sort_in_place(links.begin(), links.end(), [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
+  sort_in_place(links, [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
   return links;
 }
 
@@ -28996,11 +28983,11 @@ HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t),
     if (a.external != model::no_id) externals_.push_back({t.gpu[l.gpu].process, a.external});
   }
   const auto by_id = [](const id& a, const id& b) { return a.process != b.process ? a.process < b.process : a.value < b.value; };
-  sort_in_place(correlations_.data(), correlations_.data() + correlations_.size(), by_id);
-  sort_in_place(externals_.data(), externals_.data() + externals_.size(), by_id);
+  sort_in_place(correlations_, by_id);
+  sort_in_place(externals_, by_id);
   for (const model::cpu_op& o : t.ops)  // an operator that a kept event names: what is around it stays, too
     if (o.external != model::no_id && has(externals_, t.process_of(o.track), o.external)) points_.push_back({o.track, o.begin.ns});
-  sort_in_place(points_.data(), points_.data() + points_.size(), [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
+  sort_in_place(points_, [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
 
   for (std::size_t i = 0; i < t.tracks.size(); ++i) {
     const model::track& k = t.tracks[i];
@@ -29031,25 +29018,15 @@ HOTPATH_FN bool slicer::overlaps(std::int64_t begin, std::int64_t end, std::uint
 }
 
 HOTPATH_FN bool slicer::has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const {
-  std::size_t low = 0;
-  for (std::size_t n = ids.size(); n != 0;) {
-    const std::size_t half = n / 2;
-    const id& k = ids[low + half];
-    if (k.process < process || (k.process == process && k.value < value)) low += half + 1, n -= half + 1;
-    else n = half;
-  }
-  return low < ids.size() && ids[low].process == process && ids[low].value == value;
+  const id *const end = ids.data() + ids.size(),
+           *const at = find_first_not(ids.data(), end, [=](const id& k) { return k.process < process || (k.process == process && k.value < value); });
+  return at != end && at->process == process && at->value == value;
 }
 
 HOTPATH_FN bool slicer::around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const {
-  std::size_t low = 0;
-  for (std::size_t n = points_.size(); n != 0;) {
-    const std::size_t half = n / 2;
-    const point& p = points_[low + half];
-    if (p.track < track || (p.track == track && p.at < begin)) low += half + 1, n -= half + 1;
-    else n = half;
-  }
-  return low < points_.size() && points_[low].track == track && points_[low].at <= end;
+  const point *const last = points_.data() + points_.size(),
+              *const p = find_first_not(points_.data(), last, [=](const point& x) { return x.track < track || (x.track == track && x.at < begin); });
+  return p != last && p->track == track && p->at <= end;
 }
 
 template <class E>
@@ -29845,7 +29822,7 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
 // B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
 HOTPATH_FN void torch_builder::match_halves() {
   if (halves_.empty()) return;
-  sort_in_place(halves_.data(), halves_.data() + halves_.size(), [](const event_row& a, const event_row& b) {
+  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
     if (a.track != b.track) return a.track < b.track;
     if (a.begin != b.begin) return a.begin < b.begin;
     return a.byte < b.byte;
@@ -29953,7 +29930,7 @@ HOTPATH_FN void torch_builder::find_duplicates() {
     for (const model::api_call& c : out_.api)
       if (c.correlation != no_id && c.correlation != 0 && out_.tracks[c.track].process == p) ids.push_back(c.correlation);
     if (ids.empty()) continue;
-    sort_in_place(ids.data(), ids.data() + ids.size(), [](std::uint64_t a, std::uint64_t b) { return a < b; });
+    sort_in_place(ids, [](std::uint64_t a, std::uint64_t b) { return a < b; });
     for (std::size_t i = 1; i < ids.size(); ++i) twice += ids[i] == ids[i - 1];
   }
   out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
@@ -30859,7 +30836,7 @@ class perfetto_writer {
     rows<std::uint32_t> order;
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) order.push_back(static_cast<std::uint32_t>(i));
     const auto where = [](const auto& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; };
-    sort_in_place(order.begin(), order.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(order, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
       return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
@@ -30882,7 +30859,7 @@ class perfetto_writer {
     for (std::size_t i = 0; i < t_.annotations.size(); ++i)
       if (t_.annotations[i].kind == model::annotation_kind::gpu_user) annotations.push_back(static_cast<std::uint32_t>(i));
     const auto of = [](const model::annotation& e) { return std::uint64_t{e.track} << 32 | e.stream; };
-    sort_in_place(annotations.begin(), annotations.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(annotations, [&](std::uint32_t x, std::uint32_t y) {
       const model::annotation &a = t_.annotations[x], &b = t_.annotations[y];
       return of(a) != of(b) ? of(a) < of(b) : x < y;
     });
@@ -30898,7 +30875,7 @@ class perfetto_writer {
 
     rows<std::uint32_t> syncs;
     for (std::size_t i = 0; i < t_.syncs.size(); ++i) syncs.push_back(static_cast<std::uint32_t>(i));
-    sort_in_place(syncs.begin(), syncs.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(syncs, [&](std::uint32_t x, std::uint32_t y) {
       const model::sync_event &a = t_.syncs[x], &b = t_.syncs[y];
       return where(a) != where(b) ? where(a) < where(b) : x < y;
     });

@@ -2928,8 +2928,8 @@ struct looker {
     }
     ::closedir(d);
     const auto by_name = [](const std::string& a, const std::string& b) { return a < b; };
-    sort_in_place(files.data(), files.data() + files.size(), by_name);
-    sort_in_place(folders.data(), folders.data() + folders.size(), by_name);
+    sort_in_place(files, by_name);
+    sort_in_place(folders, by_name);
     return true;
   }
 
@@ -2968,14 +2968,14 @@ struct looker {
       const auto& r = out.traces[i].rank;
       return r == options.rank ? std::string() : r ? "rank " + std::to_string(*r) + " was not asked for" : std::string("its rank is not known");
     });
-    sort_in_place(out.traces.data(), out.traces.data() + out.traces.size(), before);
-    sort_in_place(out.captures.data(), out.captures.data() + out.captures.size(), [](const found_trace& a, const found_trace& b) { return a.path < b.path; });
+    sort_in_place(out.traces, before);
+    sort_in_place(out.captures, [](const found_trace& a, const found_trace& b) { return a.path < b.path; });
     if (!options.all_files) drop([&](std::size_t i, std::size_t kept) {
       const found_trace *t = &out.traces[i], *newest = kept != 0 ? &out.traces[kept - 1] : nullptr;
       if (newest == nullptr || newest->label != t->label || newest->rank != t->rank) return std::string();
       return "older than " + std::string(base_name(newest->path)) + (t->rank ? ", same stage and rank" : ", same stage");
     });
-    sort_in_place(out.skipped.data(), out.skipped.data() + out.skipped.size(), [](const skipped_file& a, const skipped_file& b) { return a.path < b.path; });
+    sort_in_place(out.skipped, [](const skipped_file& a, const skipped_file& b) { return a.path < b.path; });
   }
 
   void find_server_args() {
@@ -3142,7 +3142,7 @@ inline std::vector<rendezvous> collectives_of(const model::timeline& t) {
     if (!told.empty() && !one_sided) out.push_back({told, e.end().ns});
     else if (told.empty() && is_collective(t.name(e.name))) out.push_back({t.name(e.name), e.end().ns});
   }
-  sort_in_place(out.data(), out.data() + out.size(), less_rendezvous);
+  sort_in_place(out, less_rendezvous);
   return out;
 }
 
@@ -3150,12 +3150,12 @@ inline std::vector<rendezvous> steps_of(const model::timeline& t) {
   std::vector<rendezvous> out;
   for (const model::annotation& e : t.annotations)
     if (e.kind == model::annotation_kind::user || e.kind == model::annotation_kind::push_pop) out.push_back({t.name(e.name), e.begin.ns});
-  sort_in_place(out.data(), out.data() + out.size(), less_rendezvous);
+  sort_in_place(out, less_rendezvous);
   return out;
 }
 
 inline std::int64_t median(std::vector<std::int64_t> v) {
-  sort_in_place(v.data(), v.data() + v.size(), [](std::int64_t a, std::int64_t b) { return a < b; });
+  sort_in_place(v, [](std::int64_t a, std::int64_t b) { return a < b; });
   return v[v.size() / 2];
 }
 constexpr std::int64_t distance(std::int64_t a, std::int64_t b) { return a > b ? a - b : b - a; }
@@ -4627,7 +4627,7 @@ inline rows<launch_link> launch_links(const model::timeline& t) {
   rows<key> keys;
   for (std::size_t i = 0; i < t.api.size(); ++i)
     if (t.api[i].correlation != model::no_id) keys.push_back({t.api[i].correlation, static_cast<std::uint32_t>(i), t.process_of(t.api[i].track)});
-  sort_in_place(keys.begin(), keys.end(), [](const key& a, const key& b) {
+  sort_in_place(keys, [](const key& a, const key& b) {
     if (a.process != b.process) return a.process < b.process;
     return a.correlation != b.correlation ? a.correlation < b.correlation : a.api < b.api;
   });
@@ -4635,16 +4635,10 @@ inline rows<launch_link> launch_links(const model::timeline& t) {
   for (std::size_t g = 0; g < t.gpu.size(); ++g) {
     const model::gpu_event& e = t.gpu[g];
     if (e.correlation == model::no_id) continue;
-    const key* low = keys.begin();
-    for (std::size_t n = keys.size(); n != 0;) {
-      const std::size_t half = n / 2;
-      const key& k = low[half];
-      if (k.process < e.process || (k.process == e.process && k.correlation < e.correlation)) low += half + 1, n -= half + 1;
-      else n = half;
-    }
+    const key* const low = find_first_not(keys.begin(), keys.end(), [&e](const key& k) { return k.process < e.process || (k.process == e.process && k.correlation < e.correlation); });
     if (low != keys.end() && low->process == e.process && low->correlation == e.correlation) links.push_back({low->api, static_cast<std::uint32_t>(g)});
   }
-  sort_in_place(links.begin(), links.end(), [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
+  sort_in_place(links, [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
   return links;
 }
 
@@ -4724,11 +4718,11 @@ HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t),
     if (a.external != model::no_id) externals_.push_back({t.gpu[l.gpu].process, a.external});
   }
   const auto by_id = [](const id& a, const id& b) { return a.process != b.process ? a.process < b.process : a.value < b.value; };
-  sort_in_place(correlations_.data(), correlations_.data() + correlations_.size(), by_id);
-  sort_in_place(externals_.data(), externals_.data() + externals_.size(), by_id);
+  sort_in_place(correlations_, by_id);
+  sort_in_place(externals_, by_id);
   for (const model::cpu_op& o : t.ops)  // an operator that a kept event names: what is around it stays, too
     if (o.external != model::no_id && has(externals_, t.process_of(o.track), o.external)) points_.push_back({o.track, o.begin.ns});
-  sort_in_place(points_.data(), points_.data() + points_.size(), [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
+  sort_in_place(points_, [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
 
   for (std::size_t i = 0; i < t.tracks.size(); ++i) {
     const model::track& k = t.tracks[i];
@@ -4759,25 +4753,15 @@ HOTPATH_FN bool slicer::overlaps(std::int64_t begin, std::int64_t end, std::uint
 }
 
 HOTPATH_FN bool slicer::has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const {
-  std::size_t low = 0;
-  for (std::size_t n = ids.size(); n != 0;) {
-    const std::size_t half = n / 2;
-    const id& k = ids[low + half];
-    if (k.process < process || (k.process == process && k.value < value)) low += half + 1, n -= half + 1;
-    else n = half;
-  }
-  return low < ids.size() && ids[low].process == process && ids[low].value == value;
+  const id *const end = ids.data() + ids.size(),
+           *const at = find_first_not(ids.data(), end, [=](const id& k) { return k.process < process || (k.process == process && k.value < value); });
+  return at != end && at->process == process && at->value == value;
 }
 
 HOTPATH_FN bool slicer::around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const {
-  std::size_t low = 0;
-  for (std::size_t n = points_.size(); n != 0;) {
-    const std::size_t half = n / 2;
-    const point& p = points_[low + half];
-    if (p.track < track || (p.track == track && p.at < begin)) low += half + 1, n -= half + 1;
-    else n = half;
-  }
-  return low < points_.size() && points_[low].track == track && points_[low].at <= end;
+  const point *const last = points_.data() + points_.size(),
+              *const p = find_first_not(points_.data(), last, [=](const point& x) { return x.track < track || (x.track == track && x.at < begin); });
+  return p != last && p->track == track && p->at <= end;
 }
 
 template <class E>
@@ -5683,7 +5667,7 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
 // B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
 HOTPATH_FN void torch_builder::match_halves() {
   if (halves_.empty()) return;
-  sort_in_place(halves_.data(), halves_.data() + halves_.size(), [](const event_row& a, const event_row& b) {
+  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
     if (a.track != b.track) return a.track < b.track;
     if (a.begin != b.begin) return a.begin < b.begin;
     return a.byte < b.byte;
@@ -5791,7 +5775,7 @@ HOTPATH_FN void torch_builder::find_duplicates() {
     for (const model::api_call& c : out_.api)
       if (c.correlation != no_id && c.correlation != 0 && out_.tracks[c.track].process == p) ids.push_back(c.correlation);
     if (ids.empty()) continue;
-    sort_in_place(ids.data(), ids.data() + ids.size(), [](std::uint64_t a, std::uint64_t b) { return a < b; });
+    sort_in_place(ids, [](std::uint64_t a, std::uint64_t b) { return a < b; });
     for (std::size_t i = 1; i < ids.size(); ++i) twice += ids[i] == ids[i - 1];
   }
   out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
@@ -6697,7 +6681,7 @@ class perfetto_writer {
     rows<std::uint32_t> order;
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) order.push_back(static_cast<std::uint32_t>(i));
     const auto where = [](const auto& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; };
-    sort_in_place(order.begin(), order.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(order, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
       return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
@@ -6720,7 +6704,7 @@ class perfetto_writer {
     for (std::size_t i = 0; i < t_.annotations.size(); ++i)
       if (t_.annotations[i].kind == model::annotation_kind::gpu_user) annotations.push_back(static_cast<std::uint32_t>(i));
     const auto of = [](const model::annotation& e) { return std::uint64_t{e.track} << 32 | e.stream; };
-    sort_in_place(annotations.begin(), annotations.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(annotations, [&](std::uint32_t x, std::uint32_t y) {
       const model::annotation &a = t_.annotations[x], &b = t_.annotations[y];
       return of(a) != of(b) ? of(a) < of(b) : x < y;
     });
@@ -6736,7 +6720,7 @@ class perfetto_writer {
 
     rows<std::uint32_t> syncs;
     for (std::size_t i = 0; i < t_.syncs.size(); ++i) syncs.push_back(static_cast<std::uint32_t>(i));
-    sort_in_place(syncs.begin(), syncs.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(syncs, [&](std::uint32_t x, std::uint32_t y) {
       const model::sync_event &a = t_.syncs[x], &b = t_.syncs[y];
       return where(a) != where(b) ? where(a) < where(b) : x < y;
     });

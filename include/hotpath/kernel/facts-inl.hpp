@@ -30,7 +30,7 @@ struct name_sums {
     std::vector<name_id> order;
     for (name_id i = 0; i < at.size(); ++i)
       if (at[i].count != 0) order.push_back(i);
-    sort_in_place(order.data(), order.data() + order.size(), [&](name_id a, name_id b) { return at[a].*by != at[b].*by ? at[a].*by > at[b].*by : t.name(a) < t.name(b); });
+    sort_in_place(order, [&](name_id a, name_id b) { return at[a].*by != at[b].*by ? at[a].*by > at[b].*by : t.name(a) < t.name(b); });
     if (order.size() > most) order.resize(most);
     std::vector<trace_facts::named> rows;
     for (const name_id i : order) rows.push_back({std::string(t.name(i)), at[i].count, at[i].sum, at[i].self});

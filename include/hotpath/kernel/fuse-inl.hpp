@@ -229,7 +229,7 @@ class fuser {
     for (const fuse_pattern& p : o_.patterns)
       if (p.chain.size() <= longest_chain) patterns.push_back(compile_pattern(p, words));
     // Larger first, so that what they claim is not said again by smaller ones.
-    sort_in_place(patterns.data(), patterns.data() + patterns.size(), [](const compiled_pattern& a, const compiled_pattern& b) {
+    sort_in_place(patterns, [](const compiled_pattern& a, const compiled_pattern& b) {
       if (a.row->low != b.row->low) return b.row->low;
       if (a.row->priority != b.row->priority) return a.row->priority > b.row->priority;
       return a.row->chain.size() != b.row->chain.size() ? a.row->chain.size() > b.row->chain.size() : a.row < b.row;
@@ -349,7 +349,7 @@ class fuser {
       ++out_.hidden_rows;
       return;
     }
-    sort_in_place(tokens.data(), tokens.data() + tokens.size(), [&](std::uint32_t a, std::uint32_t b) {
+    sort_in_place(tokens, [&](std::uint32_t a, std::uint32_t b) {
       return seq_.tokens[a].time != seq_.tokens[b].time ? seq_.tokens[a].time > seq_.tokens[b].time : a < b;
     });
     for (const std::uint32_t t : tokens) {
@@ -391,7 +391,7 @@ class fuser {
     bool found = false;
     for (const fusion_row& r : out_.rows) found = found || r.state == fusion_state::opportunity;
     if (!found && best_.level > 0) out_.similarity = {best_.level == 3 ? "high" : best_.level == 2 ? "medium" : "low", std::move(best_.text)};
-    sort_in_place(out_.rows.data(), out_.rows.data() + out_.rows.size(), [](const fusion_row& a, const fusion_row& b) {
+    sort_in_place(out_.rows, [](const fusion_row& a, const fusion_row& b) {
       if (a.state != b.state) return a.state == fusion_state::opportunity;
       const nanoseconds x = a.gain_per_step.value_or(nanoseconds{}), y = b.gain_per_step.value_or(nanoseconds{});
       if (x != y) return x > y;

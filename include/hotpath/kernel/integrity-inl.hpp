@@ -105,7 +105,7 @@ inline void ranks_and_clocks(list& out, const model::timeline& t) {
   for (const model::process& p : t.processes)
     if (p.rank) ranks.push_back(*p.rank);
   if (ranks.empty() && t.about.rank) ranks.push_back(*t.about.rank);
-  sort_in_place(ranks.data(), ranks.data() + ranks.size(), [](int a, int b) { return a < b; });
+  sort_in_place(ranks, [](int a, int b) { return a < b; });
   std::size_t distinct = 0;
   for (std::size_t i = 0; i < ranks.size(); ++i)
     if (i == 0 || ranks[i] != ranks[i - 1]) ++distinct;

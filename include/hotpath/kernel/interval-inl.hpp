@@ -6,7 +6,7 @@
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 HOTPATH_FN void unite(std::vector<interval>& set) {
-  sort_in_place(set.data(), set.data() + set.size(), [](const interval& a, const interval& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
+  sort_in_place(set, [](const interval& a, const interval& b) { return a.begin != b.begin ? a.begin < b.begin : a.end < b.end; });
   std::size_t kept = 0;
   for (const interval i : set) {
     if (i.end <= i.begin) continue;

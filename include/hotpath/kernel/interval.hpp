@@ -41,7 +41,7 @@ struct edge {
 // nothing begins or ends, and cross(edge) for each edge. Sorts `edges`. An empty interval must not be among them: it would end before it begins.
 template <class Slice, class Cross>
 void sweep(std::vector<edge>& edges, Slice slice, Cross cross) {
-  sort_in_place(edges.data(), edges.data() + edges.size(), [](const edge& a, const edge& b) {
+  sort_in_place(edges, [](const edge& a, const edge& b) {
     return a.at != b.at ? a.at < b.at : a.begins != b.begins ? b.begins : a.what < b.what;
   });
   for (std::size_t i = 0; i < edges.size(); ++i) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string_view>
 #include <vector>
+#include <hotpath/core/sort.hpp>
 #include <hotpath/model/timeline.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -107,12 +108,7 @@ class on_track {
  private:
   template <class Before>
   std::size_t bound(Before before, std::size_t from, std::size_t to) const {
-    while (from < to) {
-      const std::size_t middle = from + (to - from) / 2;
-      if (before((*all_)[middle])) from = middle + 1;
-      else to = middle;
-    }
-    return from;
+    return static_cast<std::size_t>(find_first_not(all_->begin() + from, all_->begin() + to, before) - all_->begin());
   }
   const rows<Row>* all_;
   std::size_t first_ = 0, end_ = 0;

@@ -461,7 +461,7 @@ class mapper {
       if (!recorded[i]) ++out_.graphs_unrecorded;
     }
     const auto node = [&](const entry& x) { return t_.gpu[x.event].graph_node; };
-    sort_in_place(list.data(), list.data() + list.size(), [&](const entry& a, const entry& b) {
+    sort_in_place(list, [&](const entry& a, const entry& b) {
       if (a.group != b.group) return a.group < b.group;
       const model::gpu_event &x = t_.gpu[a.event], &y = t_.gpu[b.event];
       if (node(a) != no_index && node(b) != no_index && node(a) != node(b)) return node(a) < node(b);

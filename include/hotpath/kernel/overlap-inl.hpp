@@ -54,7 +54,7 @@ class partner_times {
   static constexpr std::size_t most_cells = std::size_t{1} << 20;
   struct entry { std::uint64_t key; nanoseconds time; };
   void merge() {
-    sort_in_place(list_.data(), list_.data() + list_.size(), [](const entry& a, const entry& b) { return a.key < b.key; });
+    sort_in_place(list_, [](const entry& a, const entry& b) { return a.key < b.key; });
     std::size_t kept = 0;
     for (const entry e : list_) {
       if (kept != 0 && list_[kept - 1].key == e.key) add(list_[kept - 1].time, e.time);
@@ -232,7 +232,7 @@ inline blocking_calls find_blocking(const subject& s, const std::vector<std::uin
   std::vector<entry> all;
   for (std::size_t i = 0; i < t.api.size(); ++i)
     if (blocks[i] != 0 && t.api[i].track < t.tracks.size() && t.api[i].begin < t.api[i].end()) all.push_back({t.api[i].track, {t.api[i].begin, t.api[i].end()}});
-  sort_in_place(all.data(), all.data() + all.size(), [](const entry& a, const entry& b) { return a.track != b.track ? a.track < b.track : a.time.begin < b.time.begin; });
+  sort_in_place(all, [](const entry& a, const entry& b) { return a.track != b.track ? a.track < b.track : a.time.begin < b.time.begin; });
   blocking_calls out;
   out.first.assign(t.tracks.size() + 1, 0);
   std::size_t i = 0;
@@ -294,11 +294,14 @@ inline device_time account(const subject& s, stage at, const selection& v, const
   out.exposed_comm = beside.exposed, out.overlapped = beside.overlapped;
   out.unknown = graphs_not_recorded(s);
   if (out.unknown) return out;
-  const launch_links links = link_launches(*s.trace);
-  const blocking_calls blocking = find_blocking(s, links.call_of);
+  // look_at() has linked them; a subject made by hand may leave that out.
+  const bool linked = s.steps.launch_of.size() == s.trace->gpu.size();
+  const std::vector<std::uint32_t> made = linked ? std::vector<std::uint32_t>() : link_launches(*s.trace).call_of;
+  const std::vector<std::uint32_t>& call_of = linked ? s.steps.launch_of : made;
+  const blocking_calls blocking = find_blocking(s, call_of);
   std::vector<std::uint32_t> entry(s.steps.steps.size(), no_index);
   for (const gap& g : gaps(s, at)) {
-    const idle_parts parts = why_idle(s, g, links.call_of, blocking);
+    const idle_parts parts = why_idle(s, g, call_of, blocking);
     add(out.idle, g.time.end - g.time.begin);
     const std::uint32_t step = at_or_none(s.steps.step_of, g.after);
     device_time::of_step* of = nullptr;
@@ -316,7 +319,7 @@ inline device_time account(const subject& s, stage at, const selection& v, const
       if (of != nullptr) add(of->idle_by[c], parts.by[c]);
     }
   }
-  sort_in_place(out.by_step.data(), out.by_step.data() + out.by_step.size(), [](const auto& a, const auto& b) { return a.step < b.step; });
+  sort_in_place(out.by_step, [](const auto& a, const auto& b) { return a.step < b.step; });
   add(out.wall, out.idle);
   return out;
 }
@@ -420,7 +423,7 @@ inline nanoseconds hidden_behind(overlap_class c, const nanoseconds (&alone)[5])
 inline std::optional<double> inflation_of(const subject& s, const selection& v, const overlaps& beside, std::span<const std::uint32_t> positions) {
   const auto detail = [&](std::uint32_t p) { return s.trace->gpu[v.events[p]].detail; };
   std::vector<std::uint32_t> sorted(positions.begin(), positions.end());
-  sort_in_place(sorted.data(), sorted.data() + sorted.size(), [&](std::uint32_t a, std::uint32_t b) { return detail(a) != detail(b) ? detail(a) < detail(b) : a < b; });
+  sort_in_place(sorted, [&](std::uint32_t a, std::uint32_t b) { return detail(a) != detail(b) ? detail(a) < detail(b) : a < b; });
   std::vector<std::int64_t> over, apart;
   std::size_t best = samples_for_inflation - 1;
   std::optional<double> out;

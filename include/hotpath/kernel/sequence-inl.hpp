@@ -191,7 +191,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
     const double share = seq.total.ns <= 0 ? 0 : 100.0 * static_cast<double>(c.saving.gone.ns) / static_cast<double>(seq.total.ns);
     if (c.repetitions >= options.min_repetitions && c.adjacency >= options.min_adjacency && share >= options.min_share) out.push_back(std::move(c));
   }
-  sort_in_place(out.data(), out.data() + out.size(), [](const chain& a, const chain& b) {
+  sort_in_place(out, [](const chain& a, const chain& b) {
     return a.saving.gain != b.saving.gain ? a.saving.gain > b.saving.gain : a.tokens < b.tokens;
   });
   if (out.size() > options.limit) out.erase(out.begin() + static_cast<std::ptrdiff_t>(options.limit), out.end());

@@ -244,7 +244,7 @@ HOTPATH_FN stats_table stats_collector::table(stats_report r, const model::timel
     out.rows.push_back(std::move(row));
   }
   for (stats_row& row : out.rows) row.share = total > 0 ? 100 * static_cast<double>(row.total) / total : 0;
-  sort_in_place(out.rows.data(), out.rows.data() + out.rows.size(), [](const stats_row& a, const stats_row& b) {
+  sort_in_place(out.rows, [](const stats_row& a, const stats_row& b) {
     return a.total != b.total ? a.total > b.total : a.name != b.name ? a.name < b.name : a.style < b.style;
   });
   if (!out.rows.empty()) out.missing.clear();

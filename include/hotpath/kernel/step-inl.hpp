@@ -273,7 +273,7 @@ class windows {
  public:
   void add(const window& w) { all_.push_back(w); }
   void sort() {
-    hotpath::sort_in_place(all_.data(), all_.data() + all_.size(), [](const window& a, const window& b) {
+    hotpath::sort_in_place(all_, [](const window& a, const window& b) {
       return a.process != b.process ? a.process < b.process : a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
     });
     latest_.resize(all_.size());
@@ -302,13 +302,8 @@ class windows {
 
  private:
   std::size_t first_after(std::uint16_t process, nanoseconds at) const {
-    std::size_t from = 0, to = all_.size();
-    while (from < to) {
-      const std::size_t middle = from + (to - from) / 2;
-      if (all_[middle].process < process || (all_[middle].process == process && all_[middle].begin <= at)) from = middle + 1;
-      else to = middle;
-    }
-    return from;
+    const auto* const first = find_first_not(all_.data(), all_.data() + all_.size(), [=](const auto& w) { return w.process < process || (w.process == process && w.begin <= at); });
+    return static_cast<std::size_t>(first - all_.data());
   }
   std::vector<window> all_;
   std::vector<std::uint32_t> latest_;   // of those up to here in the process: the one that ends last
@@ -323,7 +318,7 @@ class step_finder {
     std::vector<std::uint32_t> order;
     for (std::uint32_t i = 0; i < ranges_.size(); ++i)
       if (into[i] == no_index) order.push_back(i);
-    hotpath::sort_in_place(order.data(), order.data() + order.size(), [&](std::uint32_t a, std::uint32_t b) {
+    hotpath::sort_in_place(order, [&](std::uint32_t a, std::uint32_t b) {
       const std::uint16_t pa = t.process_of(ranges_[a].track), pb = t.process_of(ranges_[b].track);
       return pa != pb ? pa < pb : ranges_[a].begin != ranges_[b].begin ? ranges_[a].begin < ranges_[b].begin : a < b;
     });
@@ -342,12 +337,8 @@ class step_finder {
   }
   // The innermost on the thread; else, in the process, the one that began last: engines may launch from a helper thread.
   std::uint32_t at(std::uint32_t track, nanoseconds when) const {
-    std::size_t from = 0, to = ranges_.size();
-    while (from < to) {
-      const std::size_t middle = from + (to - from) / 2;
-      if (ranges_[middle].track < track || (ranges_[middle].track == track && ranges_[middle].begin <= when)) from = middle + 1;
-      else to = middle;
-    }
+    const auto* const first = find_first_not(ranges_.data(), ranges_.data() + ranges_.size(), [=](const auto& r) { return r.track < track || (r.track == track && r.begin <= when); });
+    const auto from = static_cast<std::size_t>(first - ranges_.data());
     std::uint32_t i = from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index;
     while (i != no_index && ranges_[i].end < when) i = ranges_[i].around;
     if (i != no_index) return ranges_[i].step;

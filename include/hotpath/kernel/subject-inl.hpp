@@ -37,7 +37,7 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
 // An identity for each (name, site); sites of one operator share it.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
-  links::id_index by_site, by_operator;
+  links::id_index by_site, by_operator, by_name;
   name_table operators;
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
@@ -51,7 +51,10 @@ inline void identify(const model::timeline& t, subject& s) {
       bool is_new = false;
       known = by_operator.insert(graph ? 1 : 0, key, static_cast<std::uint32_t>(s.identities.size()), &is_new);
       if (is_new) {
-        identity id{.raw = e.name, .canonical = canonical_name(t.name(e.name)), .short_name = short_name(t.name(e.name)), .is = classify(t.name(e.name), h)};
+        const std::uint32_t same = by_name.insert(0, e.name, known);  // the first identity of this name: demangling costs more than a copy
+        identity id{.raw = e.name, .is = classify(t.name(e.name), h)};
+        id.canonical = same != known ? s.identities[same].canonical : canonical_name(t.name(e.name));
+        id.short_name = same != known ? s.identities[same].short_name : short_name(t.name(e.name));
         if (graph) id.is = {.what = family::graph, .rule = "graph"};
         s.identities.push_back(std::move(id));
       }

@@ -87,7 +87,7 @@ HOTPATH_FN std::vector<gap> gaps(const subject& s, stage at) {
   for (const std::uint32_t i : s.chosen) chosen[i] = 1;
   std::vector<std::uint32_t> order(gpu.size());
   for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-  sort_in_place(order.data(), order.data() + order.size(), [&](std::uint32_t x, std::uint32_t y) {
+  sort_in_place(order, [&](std::uint32_t x, std::uint32_t y) {
     const model::gpu_event &a = gpu[x], &b = gpu[y];
     return a.process != b.process ? a.process < b.process : a.device != b.device ? a.device < b.device : a.begin != b.begin ? a.begin < b.begin : x < y;
   });

@@ -15,6 +15,8 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 
 namespace triage_detail {
 
+inline std::string file_of(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
+
 inline void add_once(std::vector<std::string>& to, std::string text) {
   for (const std::string& had : to)
     if (had == text) return;
@@ -44,8 +46,7 @@ HOTPATH_FN subject_options triager::subject_of(const triage_input& i) const {
 }
 
 HOTPATH_FN void triager::note(const std::string& source, const std::string& text) {
-  const std::size_t folder = source.find_last_of('/');
-  r_.notes.emplace_back(folder == std::string::npos ? source : source.substr(folder + 1), text);
+  r_.notes.emplace_back(triage_detail::file_of(source), text);
 }
 
 HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_input& input) {
@@ -153,7 +154,7 @@ HOTPATH_FN triage_report triager::finish() {
   r.summary = summarize(r.kernels, r.overlaps, r.fusions);
   if (r.framework.empty()) r.framework = unknown_framework;
   for (auto& [input, f] : findings_) {
-    if (r.inputs.size() > 1) f.text.insert(0, r.inputs[input].substr(r.inputs[input].find_last_of('/') + 1) + ": ");
+    if (r.inputs.size() > 1) f.text.insert(0, triage_detail::file_of(r.inputs[input]) + ": ");
     else if (!f.text.empty() && f.text[0] >= 'a' && f.text[0] <= 'z') f.text[0] = static_cast<char>(f.text[0] - ('a' - 'A'));
     r.check.findings.push_back(std::move(f));
   }

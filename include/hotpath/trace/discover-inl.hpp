@@ -149,8 +149,8 @@ struct looker {
     }
     ::closedir(d);
     const auto by_name = [](const std::string& a, const std::string& b) { return a < b; };
-    sort_in_place(files.data(), files.data() + files.size(), by_name);
-    sort_in_place(folders.data(), folders.data() + folders.size(), by_name);
+    sort_in_place(files, by_name);
+    sort_in_place(folders, by_name);
     return true;
   }
 
@@ -189,14 +189,14 @@ struct looker {
       const auto& r = out.traces[i].rank;
       return r == options.rank ? std::string() : r ? "rank " + std::to_string(*r) + " was not asked for" : std::string("its rank is not known");
     });
-    sort_in_place(out.traces.data(), out.traces.data() + out.traces.size(), before);
-    sort_in_place(out.captures.data(), out.captures.data() + out.captures.size(), [](const found_trace& a, const found_trace& b) { return a.path < b.path; });
+    sort_in_place(out.traces, before);
+    sort_in_place(out.captures, [](const found_trace& a, const found_trace& b) { return a.path < b.path; });
     if (!options.all_files) drop([&](std::size_t i, std::size_t kept) {
       const found_trace *t = &out.traces[i], *newest = kept != 0 ? &out.traces[kept - 1] : nullptr;
       if (newest == nullptr || newest->label != t->label || newest->rank != t->rank) return std::string();
       return "older than " + std::string(base_name(newest->path)) + (t->rank ? ", same stage and rank" : ", same stage");
     });
-    sort_in_place(out.skipped.data(), out.skipped.data() + out.skipped.size(), [](const skipped_file& a, const skipped_file& b) { return a.path < b.path; });
+    sort_in_place(out.skipped, [](const skipped_file& a, const skipped_file& b) { return a.path < b.path; });
   }
 
   void find_server_args() {

@@ -38,7 +38,7 @@ inline std::vector<rendezvous> collectives_of(const model::timeline& t) {
     if (!told.empty() && !one_sided) out.push_back({told, e.end().ns});
     else if (told.empty() && is_collective(t.name(e.name))) out.push_back({t.name(e.name), e.end().ns});
   }
-  sort_in_place(out.data(), out.data() + out.size(), less_rendezvous);
+  sort_in_place(out, less_rendezvous);
   return out;
 }
 
@@ -46,12 +46,12 @@ inline std::vector<rendezvous> steps_of(const model::timeline& t) {
   std::vector<rendezvous> out;
   for (const model::annotation& e : t.annotations)
     if (e.kind == model::annotation_kind::user || e.kind == model::annotation_kind::push_pop) out.push_back({t.name(e.name), e.begin.ns});
-  sort_in_place(out.data(), out.data() + out.size(), less_rendezvous);
+  sort_in_place(out, less_rendezvous);
   return out;
 }
 
 inline std::int64_t median(std::vector<std::int64_t> v) {
-  sort_in_place(v.data(), v.data() + v.size(), [](std::int64_t a, std::int64_t b) { return a < b; });
+  sort_in_place(v, [](std::int64_t a, std::int64_t b) { return a < b; });
   return v[v.size() / 2];
 }
 constexpr std::int64_t distance(std::int64_t a, std::int64_t b) { return a > b ? a - b : b - a; }

@@ -831,7 +831,7 @@ inline result<void> nsys_before(nsys_scan& scan, nsys_part& part) {
       while (scan.domains.size() < 10'000 && (rc = s->step()) == SQLITE_ROW)
         scan.domains.push_back({s->integer(0) >> 24, s->integer(1), std::string(s->is_null(2) && !s->is_null(3) ? part.names[part.text_of(s->integer(3))] : s->bytes(2))});
       if (rc != SQLITE_DONE && rc != SQLITE_ROW) return part.db.fail("cannot read NVTX_EVENTS");
-      sort_in_place(scan.domains.data(), scan.domains.data() + scan.domains.size(), [](const nsys_domain& a, const nsys_domain& b) {
+      sort_in_place(scan.domains, [](const nsys_domain& a, const nsys_domain& b) {
         return a.process != b.process ? a.process < b.process : a.domain != b.domain ? a.domain < b.domain : a.name < b.name;
       });
     }
@@ -842,7 +842,7 @@ inline result<void> nsys_before(nsys_scan& scan, nsys_part& part) {
       scan.records.push_back({s.integer(0) >> 24, s.integer(1), s.integer(2), static_cast<std::uint64_t>(s.integer(3)), static_cast<std::uint32_t>(s.integer(4))});
     }, SIZE_MAX);
   if (!scan.records.empty())
-    sort_in_place(scan.records.data(), scan.records.data() + scan.records.size(), [](const nsys_record& a, const nsys_record& b) {
+    sort_in_place(scan.records, [](const nsys_record& a, const nsys_record& b) {
       return a.process != b.process ? a.process < b.process : a.event != b.event ? a.event < b.event : a.event_sync < b.event_sync;
     });
   return r;

@@ -48,11 +48,11 @@ HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t),
     if (a.external != model::no_id) externals_.push_back({t.gpu[l.gpu].process, a.external});
   }
   const auto by_id = [](const id& a, const id& b) { return a.process != b.process ? a.process < b.process : a.value < b.value; };
-  sort_in_place(correlations_.data(), correlations_.data() + correlations_.size(), by_id);
-  sort_in_place(externals_.data(), externals_.data() + externals_.size(), by_id);
+  sort_in_place(correlations_, by_id);
+  sort_in_place(externals_, by_id);
   for (const model::cpu_op& o : t.ops)  // an operator that a kept event names: what is around it stays, too
     if (o.external != model::no_id && has(externals_, t.process_of(o.track), o.external)) points_.push_back({o.track, o.begin.ns});
-  sort_in_place(points_.data(), points_.data() + points_.size(), [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
+  sort_in_place(points_, [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
 
   for (std::size_t i = 0; i < t.tracks.size(); ++i) {
     const model::track& k = t.tracks[i];
@@ -83,25 +83,15 @@ HOTPATH_FN bool slicer::overlaps(std::int64_t begin, std::int64_t end, std::uint
 }
 
 HOTPATH_FN bool slicer::has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const {
-  std::size_t low = 0;
-  for (std::size_t n = ids.size(); n != 0;) {
-    const std::size_t half = n / 2;
-    const id& k = ids[low + half];
-    if (k.process < process || (k.process == process && k.value < value)) low += half + 1, n -= half + 1;
-    else n = half;
-  }
-  return low < ids.size() && ids[low].process == process && ids[low].value == value;
+  const id *const end = ids.data() + ids.size(),
+           *const at = find_first_not(ids.data(), end, [=](const id& k) { return k.process < process || (k.process == process && k.value < value); });
+  return at != end && at->process == process && at->value == value;
 }
 
 HOTPATH_FN bool slicer::around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const {
-  std::size_t low = 0;
-  for (std::size_t n = points_.size(); n != 0;) {
-    const std::size_t half = n / 2;
-    const point& p = points_[low + half];
-    if (p.track < track || (p.track == track && p.at < begin)) low += half + 1, n -= half + 1;
-    else n = half;
-  }
-  return low < points_.size() && points_[low].track == track && points_[low].at <= end;
+  const point *const last = points_.data() + points_.size(),
+              *const p = find_first_not(points_.data(), last, [=](const point& x) { return x.track < track || (x.track == track && x.at < begin); });
+  return p != last && p->track == track && p->at <= end;
 }
 
 template <class E>

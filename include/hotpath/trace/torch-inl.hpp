@@ -566,7 +566,7 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
 // B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
 HOTPATH_FN void torch_builder::match_halves() {
   if (halves_.empty()) return;
-  sort_in_place(halves_.data(), halves_.data() + halves_.size(), [](const event_row& a, const event_row& b) {
+  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
     if (a.track != b.track) return a.track < b.track;
     if (a.begin != b.begin) return a.begin < b.begin;
     return a.byte < b.byte;
@@ -674,7 +674,7 @@ HOTPATH_FN void torch_builder::find_duplicates() {
     for (const model::api_call& c : out_.api)
       if (c.correlation != no_id && c.correlation != 0 && out_.tracks[c.track].process == p) ids.push_back(c.correlation);
     if (ids.empty()) continue;
-    sort_in_place(ids.data(), ids.data() + ids.size(), [](std::uint64_t a, std::uint64_t b) { return a < b; });
+    sort_in_place(ids, [](std::uint64_t a, std::uint64_t b) { return a < b; });
     for (std::size_t i = 1; i < ids.size(); ++i) twice += ids[i] == ids[i - 1];
   }
   out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);

@@ -328,7 +328,7 @@ class perfetto_writer {
     rows<std::uint32_t> order;
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) order.push_back(static_cast<std::uint32_t>(i));
     const auto where = [](const auto& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; };
-    sort_in_place(order.begin(), order.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(order, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
       return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
@@ -351,7 +351,7 @@ class perfetto_writer {
     for (std::size_t i = 0; i < t_.annotations.size(); ++i)
       if (t_.annotations[i].kind == model::annotation_kind::gpu_user) annotations.push_back(static_cast<std::uint32_t>(i));
     const auto of = [](const model::annotation& e) { return std::uint64_t{e.track} << 32 | e.stream; };
-    sort_in_place(annotations.begin(), annotations.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(annotations, [&](std::uint32_t x, std::uint32_t y) {
       const model::annotation &a = t_.annotations[x], &b = t_.annotations[y];
       return of(a) != of(b) ? of(a) < of(b) : x < y;
     });
@@ -367,7 +367,7 @@ class perfetto_writer {
 
     rows<std::uint32_t> syncs;
     for (std::size_t i = 0; i < t_.syncs.size(); ++i) syncs.push_back(static_cast<std::uint32_t>(i));
-    sort_in_place(syncs.begin(), syncs.end(), [&](std::uint32_t x, std::uint32_t y) {
+    sort_in_place(syncs, [&](std::uint32_t x, std::uint32_t y) {
       const model::sync_event &a = t_.syncs[x], &b = t_.syncs[y];
       return where(a) != where(b) ? where(a) < where(b) : x < y;
     });

@@ -24,7 +24,7 @@ inline rows<launch_link> launch_links(const model::timeline& t) {
   rows<key> keys;
   for (std::size_t i = 0; i < t.api.size(); ++i)
     if (t.api[i].correlation != model::no_id) keys.push_back({t.api[i].correlation, static_cast<std::uint32_t>(i), t.process_of(t.api[i].track)});
-  sort_in_place(keys.begin(), keys.end(), [](const key& a, const key& b) {
+  sort_in_place(keys, [](const key& a, const key& b) {
     if (a.process != b.process) return a.process < b.process;
     return a.correlation != b.correlation ? a.correlation < b.correlation : a.api < b.api;
   });
@@ -32,16 +32,10 @@ inline rows<launch_link> launch_links(const model::timeline& t) {
   for (std::size_t g = 0; g < t.gpu.size(); ++g) {
     const model::gpu_event& e = t.gpu[g];
     if (e.correlation == model::no_id) continue;
-    const key* low = keys.begin();
-    for (std::size_t n = keys.size(); n != 0;) {
-      const std::size_t half = n / 2;
-      const key& k = low[half];
-      if (k.process < e.process || (k.process == e.process && k.correlation < e.correlation)) low += half + 1, n -= half + 1;
-      else n = half;
-    }
+    const key* const low = find_first_not(keys.begin(), keys.end(), [&e](const key& k) { return k.process < e.process || (k.process == e.process && k.correlation < e.correlation); });
     if (low != keys.end() && low->process == e.process && low->correlation == e.correlation) links.push_back({low->api, static_cast<std::uint32_t>(g)});
   }
-  sort_in_place(links.begin(), links.end(), [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
+  sort_in_place(links, [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
   return links;
 }
 
