@@ -1228,14 +1228,15 @@ class reader {
   bool begin() { return fresh_ = enter('{'); }
   template <std::size_t N>
   bool next_is(const char (&name)[N]) noexcept {
-    const char* p = space(p_);
-    if (!fresh_) {
+    const char* p = p_;
+    constexpr std::ptrdiff_t most = static_cast<std::ptrdiff_t>(N) + 6;   // , "name": and a byte behind it
+    if (!fresh_ && end_ - p > most && *p == ',') p += 1 + (p[1] == ' ');  // as it is written most often
+    else if (p = space(p); !fresh_) {
       if (!at(p, ',')) return false;
-      p = space(p + 1);
+      ++p;
     }
-    if (end_ - p <= static_cast<std::ptrdiff_t>(N) + 1 || *p != '"' || __builtin_memcmp(p + 1, name, N - 1) != 0 || p[N] != '"') return false;
-    p = space(p + N + 1);
-    if (!at(p, ':')) return false;
+    if (p = space(p); end_ - p <= static_cast<std::ptrdiff_t>(N) + 1 || *p != '"' || __builtin_memcmp(p + 1, name, N - 1) != 0 || p[N] != '"') return false;
+    if (p += N + 1; !at(p, ':') && (p = space(p), !at(p, ':'))) return false;
     p_ = space(p + 1);
     fresh_ = false;
     return true;
@@ -1305,7 +1306,7 @@ class reader {
 
   bool fail(fault f, const char* at) noexcept;
   bool mismatch();
-  const char* space(const char* p) const noexcept {
+  [[gnu::always_inline]] const char* space(const char* p) const noexcept {
     // None and one blank are what most texts have, without the call.
     if (p == end_ || static_cast<unsigned char>(*p) > ' ') return p;
     if (*p == ' ' && end_ - p > 1 && static_cast<unsigned char>(p[1]) > ' ') return p + 1;
@@ -2212,7 +2213,7 @@ class key_set {
 //
 //   Id 0 is the empty text. Limits bound what a hostile file can cost: a longer text is cut, a text beyond the number of distinct
 //   ones becomes the id of `beyond_limit`; both are counted.
-//   Cost: 20 to 30 ns per intern of a known name; 24 to 32 bytes per distinct text beside its bytes. Thread safety: none for intern.
+//   Cost: 20 to 30 ns per intern of a known name; 28 to 40 bytes per distinct text beside its bytes. Thread safety: none for intern.
 // ---- hotpath/core/name_table.hpp
 
 namespace hotpath::inline HOTPATH_ABI {
@@ -2233,16 +2234,18 @@ class name_table {
   name_table(name_table&&) noexcept = default;
   name_table& operator=(name_table o) noexcept;
 
-  name_id intern(std::string_view text);
-  // Says that intern(text) comes soon: its memory is fetched meanwhile. Costs a few nanoseconds, and may be left out.
-  void expect(std::string_view text) const {
-    if (text.size() > limits_.bytes) return;
+  name_id intern(std::string_view text) { return intern(text, hash(text)); }
+  // The same in two steps, for who has other work to do between them: the memory that the second needs is fetched meanwhile.
+  //     const std::uint64_t h = names.expect(text); ... names.intern(text, h);
+  std::uint64_t expect(std::string_view text) const {
     const std::uint64_t h = hash(text);
     const std::uint32_t there = places_[static_cast<std::size_t>(h) & (places_.size() - 1)];
-    if (there == 0 || hashes_[there - 1] != static_cast<std::uint32_t>(h >> 32)) return;
+    if (there == 0 || hashes_[there - 1] != h) return h;
     const char* const p = texts_[there - 1].data();
     for (std::size_t i = 0; i < text.size() && i < 512; i += 64) __builtin_prefetch(p + i);
+    return h;
   }
+  name_id intern(std::string_view text, std::uint64_t hash);
   // The id of a text that was interned, else 0 (which is also the id of "").
   name_id find(std::string_view text) const;
   std::string_view operator[](name_id id) const {
@@ -2262,7 +2265,7 @@ class name_table {
   limits limits_;
   std::vector<std::string> blocks_;       // the bytes; a block never moves its bytes
   std::vector<std::string_view> texts_;
-  std::vector<std::uint32_t> hashes_;     // high half of each text's hash: most comparisons end there
+  std::vector<std::uint64_t> hashes_;     // of each text: most comparisons end there
   std::vector<std::uint32_t> places_;     // open addressing, id + 1; a power of two, at most half full
   std::uint64_t cut_ = 0, refused_ = 0;
 };
@@ -2289,45 +2292,46 @@ HOTPATH_FN name_table& name_table::operator=(name_table o) noexcept {
   return *this;
 }
 
-// Eight bytes at a time, multiply and fold; keys are names of a trace, not secrets, and the table is bounded.
+// Sixteen bytes at a time, multiplied and folded (as wyhash does); keys are names of a trace, not secrets, and the table is bounded.
 HOTPATH_FN std::uint64_t name_table::hash(std::string_view text) noexcept {
   const char* p = text.data();
-  std::size_t n = text.size();
-  std::uint64_t h = 0x9e3779b97f4a7c15ull ^ n;
-  const auto mix = [&h](std::uint64_t word) {
-    h = (h ^ word) * 0xd6e8feb86659fd93ull;
-    h ^= h >> 32;
+  const std::size_t n = text.size();
+  constexpr std::uint64_t odd = 0xd6e8feb86659fd93u;
+  std::uint64_t h = 0x9e3779b97f4a7c15u ^ n;
+  const auto mix = [&h](std::uint64_t a, std::uint64_t b) {
+    __extension__ const auto product = static_cast<unsigned __int128>(h ^ a) * (b ^ odd);
+    h = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
   };
   const auto load = [](const char* at) {
     std::uint64_t word;
     std::memcpy(&word, at, 8);
     return word;
   };
-  if (n >= 8) {
-    const char* const last = p + n - 8;  // the last eight overlap: no copy of a few bytes, which would be a call
-    for (; p < last; p += 8) mix(load(p));
-    mix(load(last));
-  } else if (n != 0) {
+  if (n >= 16) {
+    const char* const last = p + n - 16;  // the last sixteen overlap: no copy of a few bytes, which would be a call
+    for (; p < last; p += 16) mix(load(p), load(p + 8));
+    mix(load(last), load(last + 8));
+  } else if (n >= 8) {
+    mix(load(p), load(p + n - 8));
+  } else {
     std::uint64_t word = 0;
     for (std::size_t i = 0; i < n; ++i) word = word << 8 | static_cast<unsigned char>(p[i]);
-    mix(word);
+    mix(word, 0);
   }
-  h *= 0xd6e8feb86659fd93ull;
+  h *= odd;
   return h ^ h >> 29;
 }
 
 HOTPATH_FN std::uint32_t& name_table::place(std::string_view text, std::uint64_t h) {
   const std::size_t mask = places_.size() - 1;
-  const auto high = static_cast<std::uint32_t>(h >> 32);
   for (std::size_t i = static_cast<std::size_t>(h) & mask;; i = (i + 1) & mask) {
     const std::uint32_t there = places_[i];
-    if (there == 0 || (hashes_[there - 1] == high && texts_[there - 1] == text)) return places_[i];
+    if (there == 0 || (hashes_[there - 1] == h && texts_[there - 1] == text)) return places_[i];
   }
 }
 
-HOTPATH_FN name_id name_table::intern(std::string_view text) {
-  if (text.size() > limits_.bytes) text = text.substr(0, limits_.bytes), ++cut_;
-  const std::uint64_t h = hash(text);
+HOTPATH_FN name_id name_table::intern(std::string_view text, std::uint64_t h) {
+  if (text.size() > limits_.bytes) text = text.substr(0, limits_.bytes), h = hash(text), ++cut_;
   std::uint32_t* at = &place(text, h);
   if (*at != 0) return *at - 1;
   if (texts_.size() > limits_.distinct && text != beyond_limit.substr(0, limits_.bytes)) {
@@ -2339,7 +2343,7 @@ HOTPATH_FN name_id name_table::intern(std::string_view text) {
     at = &place(text, h);
   }
   texts_.push_back(keep(text));
-  hashes_.push_back(static_cast<std::uint32_t>(h >> 32));
+  hashes_.push_back(h);
   *at = static_cast<std::uint32_t>(texts_.size());
   return *at - 1;
 }
@@ -2365,7 +2369,7 @@ HOTPATH_FN std::string_view name_table::keep(std::string_view text) {
 
 HOTPATH_FN void name_table::grow() {
   places_.assign(places_.size() * 2, 0);
-  for (std::uint32_t id = 0; id < texts_.size(); ++id) place(texts_[id], hash(texts_[id])) = id + 1;
+  for (std::uint32_t id = 0; id < texts_.size(); ++id) place(texts_[id], hashes_[id]) = id + 1;
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI
@@ -10340,6 +10344,7 @@ struct kernel_identity {
   family what = family::other;
   std::string_view rule = {};     // id of the row that decided; empty: none did
   std::string_view detail = {};   // see family
+  bool guess = false;             // no row fits the name, or a weak one: what launched it may know better
 };
 
 // Where a row looks.
@@ -10370,6 +10375,9 @@ class family_table {
   bool add(const family_row& row);
   // Views in the answer are into the table: valid until it changes or ends.
   kernel_identity classify(std::string_view raw_name, hints h = {}) const;
+  // What the operator and the place alone say: the better answer wherever it has a rule and that of the name is a guess. classify() asks it itself;
+  // who has many launches of few names asks for each once.
+  kernel_identity classify_launch(hints h) const;
   std::size_t size() const noexcept { return rows_.size(); }
   static const family_table& builtin();
 
@@ -10386,6 +10394,7 @@ class family_table {
   void index(std::size_t row, const std::vector<term>& terms);
   void mark(std::string_view words, std::uint8_t where, std::vector<std::uint8_t>& present) const;
   const compiled* first(row_on on, const std::vector<std::uint8_t>& present, std::size_t rows) const;   // among the first `rows`
+  static kernel_identity said(const compiled& c, std::string_view words);
   static bool fits(const std::vector<term>& terms, const std::vector<std::uint8_t>& present);
 
   std::vector<compiled> rows_;
@@ -10398,6 +10407,7 @@ class family_table {
 
 // By the built-in table.
 kernel_identity classify(std::string_view raw_name, hints h = {});
+kernel_identity classify_launch(hints h);
 
 // Rows from JSON: [{"id": "x", "family": "gemm", "words": "a b|c", "none": "d", "detail": "", "on": "name", "weak": false}, ...] are added to
 // `table`. Errors name the row; what stands before it has been added.
@@ -11534,18 +11544,22 @@ HOTPATH_FN const family_table::compiled* family_table::first(row_on on, const st
   return best < rows ? &rows_[best] : nullptr;
 }
 
+// `words`: those that the row was found in.
+HOTPATH_FN kernel_identity family_table::said(const compiled& c, std::string_view words) {
+  kernel_identity id{.what = c.what, .rule = c.id, .detail = c.detail};
+  if (id.what == family::comm && id.detail.empty()) id.detail = detail::collective_of(words);
+  return id;
+}
+
 HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hints h) const {
   const symbol_words w = words_of(raw_name);
   std::vector<std::uint8_t> present(vocabulary_.size(), 0);
-  const auto clear = [&] { present.assign(vocabulary_.size(), 0); };
-  const auto said = [&](const compiled& c) {
-    kernel_identity id{c.what, c.id, c.detail};
-    if (id.what == family::comm && id.detail.empty()) id.detail = detail::collective_of(w.function);
-    return id;
+  const auto mark_name = [&] {
+    mark(w.function, detail::in_function, present);
+    mark(w.arguments, detail::in_arguments, present);
   };
-  mark(w.function, detail::in_function, present);
-  mark(w.arguments, detail::in_arguments, present);
-  if (const compiled* c = first(row_on::name, present, added_)) return said(*c);   // rows that were added come before code, too
+  mark_name();
+  if (const compiled* c = first(row_on::name, present, added_)) return said(*c, w.function);   // rows that were added come before code, too
   if (const kernel_identity id = detail::memory_activity(raw_name); id.what != family::other) return id;
   if (const kernel_identity id = detail::generated_kernel(raw_name, w); id.what != family::other) return id;
 
@@ -11557,28 +11571,36 @@ HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hin
       detail::append_break(list);
       detail::append_words(list, op);
     }
-    clear();
+    present.assign(vocabulary_.size(), 0);
     mark(list, detail::in_function, present);
-    if (const compiled* c = first(row_on::triton, present, rows_.size())) return said(*c);
-    clear();
-    mark(w.function, detail::in_function, present);
+    if (const compiled* c = first(row_on::triton, present, rows_.size())) return said(*c, w.function);
+    present.assign(vocabulary_.size(), 0);
+    mark_name();
   }
 
-  const compiled* const guess = first(row_on::name, present, rows_.size());
-  if (guess != nullptr && !guess->weak) return said(*guess);
+  const compiled* const row = first(row_on::name, present, rows_.size());
+  if (row != nullptr && !row->weak) return said(*row, w.function);
+  kernel_identity id = row != nullptr ? said(*row, w.function) : kernel_identity{};
+  if (const kernel_identity launch = classify_launch(h); !launch.rule.empty()) id = launch;
+  id.guess = true;
+  return id;
+}
+
+HOTPATH_FN kernel_identity family_table::classify_launch(hints h) const {
   for (const row_on on : {row_on::cpu_op, row_on::site}) {
     const std::string_view hint = on == row_on::cpu_op ? h.cpu_op : h.site;
     if (hint.empty()) continue;
     std::string words;
     detail::append_words(words, hint.substr(0, name_limit));
-    clear();
+    std::vector<std::uint8_t> present(vocabulary_.size(), 0);
     mark(words, detail::in_function, present);
-    if (const compiled* c = first(on, present, rows_.size())) return said(*c);
+    if (const compiled* c = first(on, present, rows_.size())) return said(*c, words);
   }
-  return guess != nullptr ? said(*guess) : kernel_identity{};
+  return {};
 }
 
 HOTPATH_FN kernel_identity classify(std::string_view raw_name, hints h) { return family_table::builtin().classify(raw_name, h); }
+HOTPATH_FN kernel_identity classify_launch(hints h) { return family_table::builtin().classify_launch(h); }
 
 HOTPATH_FN result<void> add_rows(family_table& table, std::string_view text) {
   json::reader in(text);
@@ -13991,7 +14013,7 @@ fusion_table fuse(const subject& s, stage at, const fuse_options& options = {});
 
 namespace hotpath::inline HOTPATH_ABI::kernel::detail {
 
-enum class look : std::uint8_t { name_or_op, name, op, at, family };
+enum class look : std::uint8_t { name_or_op, name, op, at, family };   // token_words counts on their order
 struct fuse_term {
   look where = look::name_or_op;
   family what = family::other;        // look::family
@@ -14101,66 +14123,120 @@ inline bool compile_words(std::string_view text, word_list& words, fuse_terms& o
   return good;
 }
 
-// What all tokens' names, operators and places say, each distinct text looked at once.
-class token_words {
+// Tokens of a sequence, one bit each.
+class token_set {
  public:
-  // Names that take less than 0.001 % of the time decide nothing, so that a trace of a million names costs no more than one of 100,000.
-  token_words(const subject& s, const sequence& seq, const word_list& words) : subject_(s), words_(words), least_(seq.total / 100'000) {
-    key_numbers names, sites;
-    for (const auto& t : seq.tokens) {
-      const bool looked_at = t.time >= least_, known = looked_at && t.identity < s.identities.size(), placed = looked_at && t.site < s.map.sites.size();
-      const std::uint32_t n = names[known ? std::uint64_t{s.identities[t.identity].raw} + 1 : 0], p = sites[placed ? std::uint64_t{t.site} + 1 : 0];
-      if (n == names_.size()) names_.push_back(known ? mark(words_of(s.trace->name(s.identities[t.identity].raw)).function) : marks(words.size()));
-      if (p == ops_.size()) {
-        const model_site none;
-        const model_site& site = placed ? s.map.sites[t.site] : none;
-        ops_.push_back(mark(plain_words(site.cpu_op)));
-        places_.push_back(mark(plain_words(site.graph_replay ? std::string() : site.location + " , " + site.stack)));
-      }
-      name_of_.push_back(n), site_of_.push_back(p);
-    }
-  }
-  bool any(const fuse_terms& terms, const sequence& seq, std::size_t token) const {
-    if (seq.tokens[token].time < least_) return false;
-    bool fits = true, empty = true;
-    for (const fuse_term& t : terms) {
-      if (t.word == no_index) {
-        if (fits && !empty) return true;
-        fits = empty = true;
-        continue;
-      }
-      empty = false;
-      fits = fits && has(t, seq.tokens[token], token);
-    }
-    return false;
+  explicit token_set(std::size_t tokens, bool all = false) : words_((tokens + 63) / 64, all ? ~std::uint64_t{0} : 0) {}
+  void add(std::size_t t) { words_[t / 64] |= std::uint64_t{1} << t % 64; }
+  void intersect(const token_set& o) { for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= o.words_[i]; }
+  void unite(const token_set& o) { for (std::size_t i = 0; i < words_.size(); ++i) words_[i] |= o.words_[i]; }
+  void remove(const token_set& o) { for (std::size_t i = 0; i < words_.size(); ++i) words_[i] &= ~o.words_[i]; }
+  template <class F>
+  void each(F f) const {                                  // ascending
+    for (std::size_t i = 0; i < words_.size(); ++i)
+      for (std::uint64_t w = words_[i]; w != 0; w &= w - 1) f(static_cast<std::uint32_t>(64 * i + static_cast<std::size_t>(__builtin_ctzll(w))));
   }
 
  private:
-  using model_site = site;
-  using marks = std::vector<std::uint8_t>;
-  marks mark(std::string_view text) const {
-    marks m(words_.size());
-    words_.mark(text, m.data());
-    return m;
-  }
-  bool has(const fuse_term& t, const sequence::token& k, std::size_t token) const {
-    switch (t.where) {
-      case look::name: return names_[name_of_[token]][t.word] != 0;
-      case look::op: return ops_[site_of_[token]][t.word] != 0;
-      case look::at: return places_[site_of_[token]][t.word] != 0;
-      case look::family: {
-        if (k.identity >= subject_.identities.size()) return false;
-        const kernel_identity& is = subject_.identities[k.identity].is;
-        return is.what == t.what && (t.word == 0 || match_words(plain_words(is.detail), words_[t.word]));
+  std::vector<std::uint64_t> words_;
+};
+
+// Which tokens have which words in their names, operators and places: each distinct text is looked at once, each word asked for once. Patterns are then
+// intersections and unions of sets: 185 of them on 100,000 tokens cost what one pass per word costs.
+class token_words {
+ public:
+  // Names that take less than 0.001 % of the time decide nothing, so that a trace of a million names costs no more than one of 100,000.
+  token_words(const subject& s, const sequence& seq, const word_list& words) : subject_(s), sequence_(seq), words_(words), cache_(4 * words.size(), no_index) {
+    const nanoseconds least = seq.total / 100'000;
+    key_numbers names, sites;
+    name_table ops, frames;
+    mark(ops_, {}), mark(frames_, {});                    // 0: no text
+    for (std::uint32_t i = 0; i < seq.tokens.size(); ++i) {
+      const sequence::token& t = seq.tokens[i];
+      if (t.time < least || t.identity >= s.identities.size()) continue;
+      const bool placed = t.site < s.map.sites.size();
+      const name_id raw = s.identities[t.identity].raw;
+      const std::uint32_t n = names[raw], p = sites[placed ? std::uint64_t{t.site} + 1 : 0];
+      looked_at_.push_back({i, n, p});
+      if (n * words.size() == names_.size()) mark(names_, words_of(s.trace->name(raw)).function);
+      if (p != sites_.size()) continue;
+      const auto number = [&](name_table& of, std::vector<std::uint8_t>& rows, std::string_view text) {
+        const name_id at = of.intern(text);
+        if (at * words.size() == rows.size()) mark(rows, plain_words(text));
+        return at;
+      };
+      site_texts& out = sites_.emplace_back();
+      if (!placed) continue;
+      const site& at = s.map.sites[t.site];
+      out.op = number(ops, ops_, at.cpu_op);
+      if (at.graph_replay) continue;
+      out.frames[0] = number(frames, frames_, at.location);
+      std::string_view rest = at.stack;
+      for (int f = 1; f < 5 && !rest.empty(); ++f) {
+        const std::size_t end = f < 4 ? rest.find(" -> ") : std::string_view::npos;
+        out.frames[f] = number(frames, frames_, rest.substr(0, end));
+        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 4);
       }
-      default: return names_[name_of_[token]][t.word] != 0 || ops_[site_of_[token]][t.word] != 0;
     }
   }
+  // Those that one alternative fits.
+  token_set any(const fuse_terms& terms) {
+    token_set out(sequence_.tokens.size()), fit(sequence_.tokens.size(), true);
+    bool empty = true;
+    for (const fuse_term& t : terms) {
+      if (t.word != no_index) {
+        empty = false;
+        if (t.where == look::family) fit.intersect(of_family(t));
+        else fit.intersect(with(t.word, t.where));
+      } else if (!std::exchange(empty, true)) {
+        out.unite(fit), fit = token_set(sequence_.tokens.size(), true);
+      }
+    }
+    return out;
+  }
+
+ private:
+  struct looked_at { std::uint32_t token, name, site; };
+  struct site_texts { std::uint32_t op = 0, frames[5] = {}; };   // the location, and the stack's
+  void mark(std::vector<std::uint8_t>& rows, std::string_view text) const {
+    rows.resize(rows.size() + words_.size());
+    words_.mark(text, rows.data() + rows.size() - words_.size());
+  }
+  token_set of_family(const fuse_term& term) const {
+    token_set out(sequence_.tokens.size());
+    for (const looked_at& t : looked_at_) {
+      const kernel_identity& is = subject_.identities[sequence_.tokens[t.token].identity].is;
+      if (is.what == term.what && (term.word == 0 || match_words(plain_words(is.detail), words_[term.word]))) out.add(t.token);
+    }
+    return out;
+  }
+  const token_set& with(std::uint32_t word, look where) { // made once
+    std::uint32_t& at = cache_[4 * std::size_t{word} + static_cast<std::size_t>(where)];
+    if (at != no_index) return sets_[at];
+    at = static_cast<std::uint32_t>(sets_.size());
+    token_set& out = sets_.emplace_back(sequence_.tokens.size());
+    const auto has = [&](const std::vector<std::uint8_t>& rows, std::uint32_t text) { return rows[text * words_.size() + word] != 0; };
+    std::vector<std::uint8_t> here(sites_.size());
+    for (std::size_t p = 0; p < here.size(); ++p) {
+      const site_texts& s = sites_[p];
+      if (where == look::name_or_op || where == look::op) here[p] = has(ops_, s.op);
+      if (where == look::at)
+        for (const std::uint32_t f : s.frames) here[p] |= static_cast<std::uint8_t>(has(frames_, f));
+    }
+    const bool names = where == look::name_or_op || where == look::name;
+    for (const looked_at& t : looked_at_)
+      if (here[t.site] != 0 || (names && has(names_, t.name))) out.add(t.token);
+    return out;
+  }
+
   const subject& subject_;
+  const sequence& sequence_;
   const word_list& words_;
-  const nanoseconds least_;
-  std::vector<marks> names_, ops_, places_;
-  std::vector<std::uint32_t> name_of_, site_of_;
+  std::vector<looked_at> looked_at_;
+  std::vector<site_texts> sites_;
+  std::vector<std::uint8_t> names_, ops_, frames_;        // by text, then by word: 1 if it has it
+  std::vector<std::uint32_t> cache_;                      // by word and where it is looked for: index in sets_
+  std::vector<token_set> sets_;
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel::detail
@@ -14625,21 +14701,21 @@ class fuser {
       if (a.row->priority != b.row->priority) return a.row->priority > b.row->priority;
       return a.row->chain.size() != b.row->chain.size() ? a.row->chain.size() > b.row->chain.size() : a.row < b.row;
     });
-    const token_words told(s_, seq_, words);
+    token_words told(s_, seq_, words);
     std::vector<std::uint8_t> mask(seq_.tokens.size());
     for (const compiled_pattern& c : patterns) {
       find_fused(c, told);
       const std::size_t groups = c.row->chain.size();
       if (groups < 2 || has_piece(suppressed_, c.row->id)) continue;
+      mask.assign(seq_.tokens.size(), 0);
       std::uint8_t seen = 0;
       bool collective = false;
-      for (std::size_t t = 0; t < mask.size(); ++t) {
-        mask[t] = 0;
-        for (std::size_t g = 0; g < groups; ++g)
-          if (told.any(c.any[g + 1], seq_, t) && !told.any(c.none[g + 1], seq_, t)) mask[t] = static_cast<std::uint8_t>(mask[t] | 1u << g);
-        seen |= mask[t];
-        collective = collective || (mask[t] != 0 && seq_.tokens[t].identity < s_.identities.size() && s_.identities[seq_.tokens[t].identity].is.what == family::comm);
-      }
+      for (std::size_t g = 0; g < groups; ++g)
+        members(c, g + 1, told).each([&](std::uint32_t t) {
+          mask[t] = static_cast<std::uint8_t>(mask[t] | 1u << g);
+          seen |= mask[t];
+          collective = collective || s_.identities[seq_.tokens[t].identity].is.what == family::comm;
+        });
       find_split(c, mask, seen, collective);
     }
     finish();
@@ -14653,17 +14729,22 @@ class fuser {
     std::string text;
   };
 
-  void find_fused(const compiled_pattern& c, const token_words& told) {
+  static token_set members(const compiled_pattern& c, std::size_t group, token_words& told) {
+    token_set out = told.any(c.any[group]);
+    if (!c.none[group].empty()) out.remove(told.any(c.none[group]));
+    return out;
+  }
+
+  void find_fused(const compiled_pattern& c, token_words& told) {
     if (c.any[0].empty()) return;
     std::vector<std::uint32_t> tokens;
     nanoseconds time{};
     std::uint64_t launches = 0;
     bool fresh = false;
-    for (std::uint32_t t = 0; t < seq_.tokens.size(); ++t) {
-      if (!told.any(c.any[0], seq_, t) || told.any(c.none[0], seq_, t)) continue;
+    members(c, 0, told).each([&](std::uint32_t t) {
       tokens.push_back(t), time += seq_.tokens[t].time, launches += seq_.tokens[t].launches;
       fresh = fresh || !claimed_fused_[t];
-    }
+    });
     if (tokens.empty() || !fresh) return;
     verdict v = judge(*c.row, world_, false, o_.args);
     // The kernel ran, whatever the model or the parallelism: only another framework's name is no evidence.
@@ -16062,22 +16143,42 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 namespace maps {
 using links::id_index;
 
-// Sites, each once. Texts are interned: a site is told by (operator, place).
+// Sites, each once. Their texts are interned: a site is told by the numbers of its operator, its location and the frames of its stack.
 class site_store {
  public:
+  struct key { std::uint32_t op = 0, location = 0, stack[4] = {}; int priority = 0; bool graph_replay = false; };   // stack: the innermost last; 0: no text
   explicit site_store(std::vector<site>& out) : out_(out) {}
-  std::uint32_t intern(const site& s) {
-    std::string place = s.location;
-    place.append(1, '\n').append(s.stack).append(1, s.graph_replay ? '\1' : '\2');
-    const std::uint64_t key = (static_cast<std::uint64_t>(texts_.intern(s.cpu_op)) << 32) | texts_.intern(place);
+  std::uint32_t text(std::string_view s) { return texts_.intern(s); }
+  std::uint32_t intern(const key& k) {
+    std::uint32_t n = k.op, depth = k.graph_replay ? 8 : 0;
+    for (const std::uint32_t part : {k.location, k.stack[0], k.stack[1], k.stack[2]}) n = index_.insert(depth++, both(n, part), static_cast<std::uint32_t>(index_.size()));
     bool fresh = false;
-    const std::uint32_t at = index_.insert(0, key, static_cast<std::uint32_t>(out_.size()), &fresh);
-    if (fresh) out_.push_back(s);
+    const std::uint32_t at = index_.insert(depth, both(n, k.stack[3]), static_cast<std::uint32_t>(out_.size()), &fresh);
+    if (!fresh) return at;
+    site& s = out_.emplace_back();
+    s.cpu_op = texts_[k.op], s.location = texts_[k.location], s.priority = k.priority, s.graph_replay = k.graph_replay;
+    std::size_t length = 0;
+    for (const std::uint32_t frame : k.stack) length += texts_[frame].size() + between.size();
+    s.stack.reserve(length);
+    for (const std::uint32_t frame : k.stack)
+      if (frame != 0) s.stack.append(s.stack.empty() ? std::string_view() : between).append(texts_[frame]);
     return at;
   }
-  const site& operator[](std::uint32_t i) const { return out_[i]; }
+  // A site of another store, launched by `op`.
+  std::uint32_t intern(const site& s, std::string_view op) {
+    key k{.op = text(op), .location = text(s.location), .priority = s.priority, .graph_replay = s.graph_replay};
+    std::string_view rest = s.stack;
+    for (int i = 0; i < 4 && !rest.empty(); ++i) {
+      const std::size_t end = i < 3 ? rest.find(between) : std::string_view::npos;
+      k.stack[0] = k.stack[1], k.stack[1] = k.stack[2], k.stack[2] = k.stack[3], k.stack[3] = text(rest.substr(0, end));
+      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + between.size());
+    }
+    return intern(k);
+  }
 
  private:
+  static constexpr std::string_view between = " -> ";
+  static std::uint64_t both(std::uint32_t a, std::uint32_t b) { return (static_cast<std::uint64_t>(a) << 32) | b; }
   std::vector<site>& out_;
   name_table texts_;
   id_index index_;
@@ -16141,7 +16242,7 @@ class resolver {
     if (op == 0 && c == 0) return no_index;
     bool fresh = false;
     std::uint32_t& at = sites_.insert(0, (static_cast<std::uint64_t>(op) << 32) | c, 0, &fresh);
-    if (fresh) at = store_.intern(text_of(op, chains_[c]));
+    if (fresh) at = store_.intern(key_of(op, chains_[c]));
     return at;
   }
   // Of a host call: its External id, else what is around it.
@@ -16185,15 +16286,16 @@ class resolver {
     chains_.push_back(c);
     return at;
   }
-  site text_of(name_id op, const chain& c) const {
-    site s{.cpu_op = std::string(t_.name(op)), .priority = c.priority};
-    if (c.best != 0) s.location = frame_location(t_.name(c.best));
-    for (const name_id n : c.stack) {
-      if (n == 0) continue;
-      if (!s.stack.empty()) s.stack.append(" -> ");
-      s.stack.append(frame_location(t_.name(n)));
-    }
-    return s;
+  std::uint32_t text_of(name_id frame) {                  // its location, in the store
+    if (frame == 0) return 0;
+    if (text_of_.size() != t_.names.size()) text_of_.assign(t_.names.size(), no_index);
+    if (text_of_[frame] == no_index) text_of_[frame] = store_.text(frame_location(t_.name(frame)));
+    return text_of_[frame];
+  }
+  site_store::key key_of(name_id op, const chain& c) {
+    site_store::key k{.op = store_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
+    for (int i = 0; i < 4; ++i) k.stack[i] = text_of(c.stack[i]);
+    return k;
   }
   // A trace without operators (nsys): the innermost range that the program named, but a step's.
   name_id range_around(std::uint32_t track, nanoseconds when) {
@@ -16222,7 +16324,7 @@ class resolver {
   links::on_track<model::cpu_op> ops_;
   links::on_track<model::annotation> marks_;
   id_index by_external_, steps_, sites_;
-  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_;
+  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_;
   std::vector<std::int16_t> priority_;
   std::vector<chain> chains_;
 };
@@ -16535,10 +16637,12 @@ class mapper {
     return n > 0 ? std::optional(n) : std::nullopt;
   }
   std::uint32_t replay_site(std::uint32_t step_index) {
-    const std::optional<std::int64_t> batch = batch_of(step_index);
-    site s{.location = "graph replay", .graph_replay = true};
-    if (batch) s.location.append(" of batch ").append(std::to_string(*batch));
-    return store_.intern(s);
+    if (replay_sites_.empty()) replay_sites_.assign(steps_.steps.size() + 1, no_index);
+    std::uint32_t& at = replay_sites_[step_index == no_index ? steps_.steps.size() : step_index];
+    if (at != no_index) return at;
+    std::string place = "graph replay";
+    if (const std::optional<std::int64_t> batch = batch_of(step_index)) place.append(" of batch ").append(std::to_string(*batch));
+    return at = store_.intern({.location = store_.text(place), .graph_replay = true});
   }
 
   void join_graphs() {
@@ -16591,7 +16695,7 @@ class mapper {
   site_store store_;
   resolver own_;
   std::vector<bool> replayed_;
-  std::vector<std::uint32_t> replay_events_;
+  std::vector<std::uint32_t> replay_events_, replay_sites_;   // the latter by step, then that of none
   std::vector<replay> replays_;
   std::size_t captured_ = 0;
   std::uint64_t by_position_ = 0, borrowed_ = 0, ambiguous_ = 0;
@@ -16641,9 +16745,8 @@ inline void mapper::borrow_by_name() {
     for (const std::uint32_t at : {static_cast<std::uint32_t>(steps_.stage_of[i]), static_cast<std::uint32_t>(stage::all), any_stage})
       if (c == no_index) c = choice_of.find(op, key(name, at));
     if (c == no_index) continue;
-    site s = theirs.sites[choices[c].site];
-    if (!own_op.empty()) s.cpu_op = own_op;
-    out_.site_of[i] = store_.intern(s);
+    const site& s = theirs.sites[choices[c].site];
+    out_.site_of[i] = store_.intern(s, own_op.empty() ? s.cpu_op : own_op);
     if (out_.how[i] == mapped_by::none) out_.how[i] = mapped_by::name;
     ++borrowed_, ambiguous_ += choices[c].other != 0 ? 1u : 0u;
   }
@@ -17918,11 +18021,14 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
   return e.track < t.tracks.size() && holds(t.name(t.tracks[e.track].pid), part);
 }
 
-// An identity for each (name, site); sites of one operator share it.
+// An identity for each (name, operator): names are read once, and operators once, where a name leaves the family open.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
   links::id_index by_site, by_operator, by_name;
   name_table operators;
+  std::vector<identity> of_name;                         // without the operator
+  std::vector<kernel_identity> of_operator;              // by its number, once asked
+  std::vector<bool> asked;
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
     const bool graph = e.kind == model::gpu_kind::graph;
@@ -17931,14 +18037,17 @@ inline void identify(const model::timeline& t, subject& s) {
     std::uint32_t& known = by_site.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
     if (fresh) {
       const hints h = at == no_index || s.map.sites[at].graph_replay ? hints{} : hints{s.map.sites[at].cpu_op, s.map.sites[at].location};
-      const std::uint64_t key = (static_cast<std::uint64_t>(e.name) << 32) | operators.intern(h.cpu_op);
-      bool is_new = false;
-      known = by_operator.insert(graph ? 1 : 0, key, static_cast<std::uint32_t>(s.identities.size()), &is_new);
-      if (is_new) {
-        const std::uint32_t same = by_name.insert(0, e.name, known);  // the first identity of this name: demangling costs more than a copy
-        identity id{.raw = e.name, .is = classify(t.name(e.name), h)};
-        id.canonical = same != known ? s.identities[same].canonical : canonical_name(t.name(e.name));
-        id.short_name = same != known ? s.identities[same].short_name : short_name(t.name(e.name));
+      const name_id op = operators.intern(h.cpu_op);
+      const auto next = static_cast<std::uint32_t>(s.identities.size());
+      known = by_operator.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | op, next, &fresh);
+      if (fresh) {
+        const std::uint32_t n = by_name.insert(0, e.name, static_cast<std::uint32_t>(of_name.size()), &fresh);
+        const std::string_view raw = t.name(e.name);
+        if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
+        identity id = of_name[n];
+        if (asked.size() <= op) asked.resize(op + 1), of_operator.resize(op + 1);
+        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch(h);
+        if (id.is.guess && !of_operator[op].rule.empty()) id.is = of_operator[op];
         if (graph) id.is = {.what = family::graph, .rule = "graph"};
         s.identities.push_back(std::move(id));
       }
@@ -29240,6 +29349,7 @@ class torch_builder {
   event_args args_;
   bool args_used_ = false;
   std::string_view name_, pid_, tid_;
+  std::uint64_t name_hash_ = 0;
   std::string own_[3];                            // of them, where decoded
   char phase_ = 0;
   std::uint16_t category_ = 0;
@@ -29582,7 +29692,7 @@ HOTPATH_FN bool torch_builder::event(json::reader& in, std::string_view text, st
   };
   const auto name = [&] {
     word(name_, own_[2]);
-    out_.names.expect(name_);
+    name_hash_ = out_.names.expect(name_);
   };
   const auto args = [&] {
     // Of what needs none of them nothing is read.
@@ -29664,7 +29774,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   event_row e;
   e.begin = ts_.ns, e.duration = dur_state_ == number::good ? dur_.ns : 0, e.byte = byte, e.track = track_of(pid_, tid_);
   e.what = c.what, e.category = category_, e.phase = phase_;
-  e.name = out_.names.intern(name_);
+  e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
   if (phase_ == 'X') return store(e);
   e.args = args_;
   halves_.push_back(e);

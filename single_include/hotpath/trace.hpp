@@ -262,7 +262,7 @@ class [[nodiscard]] result<void> {
 //
 //   Id 0 is the empty text. Limits bound what a hostile file can cost: a longer text is cut, a text beyond the number of distinct
 //   ones becomes the id of `beyond_limit`; both are counted.
-//   Cost: 20 to 30 ns per intern of a known name; 24 to 32 bytes per distinct text beside its bytes. Thread safety: none for intern.
+//   Cost: 20 to 30 ns per intern of a known name; 28 to 40 bytes per distinct text beside its bytes. Thread safety: none for intern.
 // ---- hotpath/core/name_table.hpp
 
 namespace hotpath::inline HOTPATH_ABI {
@@ -283,16 +283,18 @@ class name_table {
   name_table(name_table&&) noexcept = default;
   name_table& operator=(name_table o) noexcept;
 
-  name_id intern(std::string_view text);
-  // Says that intern(text) comes soon: its memory is fetched meanwhile. Costs a few nanoseconds, and may be left out.
-  void expect(std::string_view text) const {
-    if (text.size() > limits_.bytes) return;
+  name_id intern(std::string_view text) { return intern(text, hash(text)); }
+  // The same in two steps, for who has other work to do between them: the memory that the second needs is fetched meanwhile.
+  //     const std::uint64_t h = names.expect(text); ... names.intern(text, h);
+  std::uint64_t expect(std::string_view text) const {
     const std::uint64_t h = hash(text);
     const std::uint32_t there = places_[static_cast<std::size_t>(h) & (places_.size() - 1)];
-    if (there == 0 || hashes_[there - 1] != static_cast<std::uint32_t>(h >> 32)) return;
+    if (there == 0 || hashes_[there - 1] != h) return h;
     const char* const p = texts_[there - 1].data();
     for (std::size_t i = 0; i < text.size() && i < 512; i += 64) __builtin_prefetch(p + i);
+    return h;
   }
+  name_id intern(std::string_view text, std::uint64_t hash);
   // The id of a text that was interned, else 0 (which is also the id of "").
   name_id find(std::string_view text) const;
   std::string_view operator[](name_id id) const {
@@ -312,7 +314,7 @@ class name_table {
   limits limits_;
   std::vector<std::string> blocks_;       // the bytes; a block never moves its bytes
   std::vector<std::string_view> texts_;
-  std::vector<std::uint32_t> hashes_;     // high half of each text's hash: most comparisons end there
+  std::vector<std::uint64_t> hashes_;     // of each text: most comparisons end there
   std::vector<std::uint32_t> places_;     // open addressing, id + 1; a power of two, at most half full
   std::uint64_t cut_ = 0, refused_ = 0;
 };
@@ -339,45 +341,46 @@ HOTPATH_FN name_table& name_table::operator=(name_table o) noexcept {
   return *this;
 }
 
-// Eight bytes at a time, multiply and fold; keys are names of a trace, not secrets, and the table is bounded.
+// Sixteen bytes at a time, multiplied and folded (as wyhash does); keys are names of a trace, not secrets, and the table is bounded.
 HOTPATH_FN std::uint64_t name_table::hash(std::string_view text) noexcept {
   const char* p = text.data();
-  std::size_t n = text.size();
-  std::uint64_t h = 0x9e3779b97f4a7c15ull ^ n;
-  const auto mix = [&h](std::uint64_t word) {
-    h = (h ^ word) * 0xd6e8feb86659fd93ull;
-    h ^= h >> 32;
+  const std::size_t n = text.size();
+  constexpr std::uint64_t odd = 0xd6e8feb86659fd93u;
+  std::uint64_t h = 0x9e3779b97f4a7c15u ^ n;
+  const auto mix = [&h](std::uint64_t a, std::uint64_t b) {
+    __extension__ const auto product = static_cast<unsigned __int128>(h ^ a) * (b ^ odd);
+    h = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
   };
   const auto load = [](const char* at) {
     std::uint64_t word;
     std::memcpy(&word, at, 8);
     return word;
   };
-  if (n >= 8) {
-    const char* const last = p + n - 8;  // the last eight overlap: no copy of a few bytes, which would be a call
-    for (; p < last; p += 8) mix(load(p));
-    mix(load(last));
-  } else if (n != 0) {
+  if (n >= 16) {
+    const char* const last = p + n - 16;  // the last sixteen overlap: no copy of a few bytes, which would be a call
+    for (; p < last; p += 16) mix(load(p), load(p + 8));
+    mix(load(last), load(last + 8));
+  } else if (n >= 8) {
+    mix(load(p), load(p + n - 8));
+  } else {
     std::uint64_t word = 0;
     for (std::size_t i = 0; i < n; ++i) word = word << 8 | static_cast<unsigned char>(p[i]);
-    mix(word);
+    mix(word, 0);
   }
-  h *= 0xd6e8feb86659fd93ull;
+  h *= odd;
   return h ^ h >> 29;
 }
 
 HOTPATH_FN std::uint32_t& name_table::place(std::string_view text, std::uint64_t h) {
   const std::size_t mask = places_.size() - 1;
-  const auto high = static_cast<std::uint32_t>(h >> 32);
   for (std::size_t i = static_cast<std::size_t>(h) & mask;; i = (i + 1) & mask) {
     const std::uint32_t there = places_[i];
-    if (there == 0 || (hashes_[there - 1] == high && texts_[there - 1] == text)) return places_[i];
+    if (there == 0 || (hashes_[there - 1] == h && texts_[there - 1] == text)) return places_[i];
   }
 }
 
-HOTPATH_FN name_id name_table::intern(std::string_view text) {
-  if (text.size() > limits_.bytes) text = text.substr(0, limits_.bytes), ++cut_;
-  const std::uint64_t h = hash(text);
+HOTPATH_FN name_id name_table::intern(std::string_view text, std::uint64_t h) {
+  if (text.size() > limits_.bytes) text = text.substr(0, limits_.bytes), h = hash(text), ++cut_;
   std::uint32_t* at = &place(text, h);
   if (*at != 0) return *at - 1;
   if (texts_.size() > limits_.distinct && text != beyond_limit.substr(0, limits_.bytes)) {
@@ -389,7 +392,7 @@ HOTPATH_FN name_id name_table::intern(std::string_view text) {
     at = &place(text, h);
   }
   texts_.push_back(keep(text));
-  hashes_.push_back(static_cast<std::uint32_t>(h >> 32));
+  hashes_.push_back(h);
   *at = static_cast<std::uint32_t>(texts_.size());
   return *at - 1;
 }
@@ -415,7 +418,7 @@ HOTPATH_FN std::string_view name_table::keep(std::string_view text) {
 
 HOTPATH_FN void name_table::grow() {
   places_.assign(places_.size() * 2, 0);
-  for (std::uint32_t id = 0; id < texts_.size(); ++id) place(texts_[id], hash(texts_[id])) = id + 1;
+  for (std::uint32_t id = 0; id < texts_.size(); ++id) place(texts_[id], hashes_[id]) = id + 1;
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI
@@ -1859,14 +1862,15 @@ class reader {
   bool begin() { return fresh_ = enter('{'); }
   template <std::size_t N>
   bool next_is(const char (&name)[N]) noexcept {
-    const char* p = space(p_);
-    if (!fresh_) {
+    const char* p = p_;
+    constexpr std::ptrdiff_t most = static_cast<std::ptrdiff_t>(N) + 6;   // , "name": and a byte behind it
+    if (!fresh_ && end_ - p > most && *p == ',') p += 1 + (p[1] == ' ');  // as it is written most often
+    else if (p = space(p); !fresh_) {
       if (!at(p, ',')) return false;
-      p = space(p + 1);
+      ++p;
     }
-    if (end_ - p <= static_cast<std::ptrdiff_t>(N) + 1 || *p != '"' || __builtin_memcmp(p + 1, name, N - 1) != 0 || p[N] != '"') return false;
-    p = space(p + N + 1);
-    if (!at(p, ':')) return false;
+    if (p = space(p); end_ - p <= static_cast<std::ptrdiff_t>(N) + 1 || *p != '"' || __builtin_memcmp(p + 1, name, N - 1) != 0 || p[N] != '"') return false;
+    if (p += N + 1; !at(p, ':') && (p = space(p), !at(p, ':'))) return false;
     p_ = space(p + 1);
     fresh_ = false;
     return true;
@@ -1936,7 +1940,7 @@ class reader {
 
   bool fail(fault f, const char* at) noexcept;
   bool mismatch();
-  const char* space(const char* p) const noexcept {
+  [[gnu::always_inline]] const char* space(const char* p) const noexcept {
     // None and one blank are what most texts have, without the call.
     if (p == end_ || static_cast<unsigned char>(*p) > ' ') return p;
     if (*p == ' ' && end_ - p > 1 && static_cast<unsigned char>(p[1]) > ' ') return p + 1;
@@ -4975,6 +4979,7 @@ class torch_builder {
   event_args args_;
   bool args_used_ = false;
   std::string_view name_, pid_, tid_;
+  std::uint64_t name_hash_ = 0;
   std::string own_[3];                            // of them, where decoded
   char phase_ = 0;
   std::uint16_t category_ = 0;
@@ -5427,7 +5432,7 @@ HOTPATH_FN bool torch_builder::event(json::reader& in, std::string_view text, st
   };
   const auto name = [&] {
     word(name_, own_[2]);
-    out_.names.expect(name_);
+    name_hash_ = out_.names.expect(name_);
   };
   const auto args = [&] {
     // Of what needs none of them nothing is read.
@@ -5509,7 +5514,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   event_row e;
   e.begin = ts_.ns, e.duration = dur_state_ == number::good ? dur_.ns : 0, e.byte = byte, e.track = track_of(pid_, tid_);
   e.what = c.what, e.category = category_, e.phase = phase_;
-  e.name = out_.names.intern(name_);
+  e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
   if (phase_ == 'X') return store(e);
   e.args = args_;
   halves_.push_back(e);

@@ -219,6 +219,14 @@ TEST_CASE("kernel: the operator and the Python location settle what a name leave
   CHECK(what("vllm::rms_norm_kernel", {.cpu_op = "aten::mm"}) == "norm");
   CHECK(what("volta_sgemm_128x32_nt", {.cpu_op = "aten::convolution_backward"}) == "gemm");
   CHECK(what("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>, std::array<char*, 3ul> >(int)", {.cpu_op = "aten::mm"}) == "elementwise");
+  // The two halves asked for one by one, as a trace of few names and many launches does.
+  for (const char* name : {"my_kernel", "vllm::rms_norm_kernel", "volta_sgemm_128x32_nt", "Memset (Device)"})
+    for (const char* op : {"", "aten::mm", "c10d::allreduce_", "no_such_operator"}) {
+      const kernel::kernel_identity alone = kernel::classify(name), launch = kernel::classify_launch({.cpu_op = op}), whole = kernel::classify(name, {.cpu_op = op});
+      const kernel::kernel_identity& better = alone.guess && !launch.rule.empty() ? launch : alone;
+      CHECK_MESSAGE((whole.what == better.what && whole.rule == better.rule && whole.detail == better.detail && whole.guess == alone.guess), name << " by " << op);
+    }
+  CHECK(kernel::classify_launch({.cpu_op = "c10d::allreduce_"}).detail == "all_reduce");
 }
 
 TEST_CASE("kernel: rows of the user come first, keep their text, and are refused without an id of their own") {

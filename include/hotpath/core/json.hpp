@@ -76,14 +76,15 @@ class reader {
   bool begin() { return fresh_ = enter('{'); }
   template <std::size_t N>
   bool next_is(const char (&name)[N]) noexcept {
-    const char* p = space(p_);
-    if (!fresh_) {
+    const char* p = p_;
+    constexpr std::ptrdiff_t most = static_cast<std::ptrdiff_t>(N) + 6;   // , "name": and a byte behind it
+    if (!fresh_ && end_ - p > most && *p == ',') p += 1 + (p[1] == ' ');  // as it is written most often
+    else if (p = space(p); !fresh_) {
       if (!at(p, ',')) return false;
-      p = space(p + 1);
+      ++p;
     }
-    if (end_ - p <= static_cast<std::ptrdiff_t>(N) + 1 || *p != '"' || __builtin_memcmp(p + 1, name, N - 1) != 0 || p[N] != '"') return false;
-    p = space(p + N + 1);
-    if (!at(p, ':')) return false;
+    if (p = space(p); end_ - p <= static_cast<std::ptrdiff_t>(N) + 1 || *p != '"' || __builtin_memcmp(p + 1, name, N - 1) != 0 || p[N] != '"') return false;
+    if (p += N + 1; !at(p, ':') && (p = space(p), !at(p, ':'))) return false;
     p_ = space(p + 1);
     fresh_ = false;
     return true;
@@ -153,7 +154,7 @@ class reader {
 
   bool fail(fault f, const char* at) noexcept;
   bool mismatch();
-  const char* space(const char* p) const noexcept {
+  [[gnu::always_inline]] const char* space(const char* p) const noexcept {
     // None and one blank are what most texts have, without the call.
     if (p == end_ || static_cast<unsigned char>(*p) > ' ') return p;
     if (*p == ' ' && end_ - p > 1 && static_cast<unsigned char>(p[1]) > ' ') return p + 1;

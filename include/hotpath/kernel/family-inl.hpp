@@ -273,18 +273,22 @@ HOTPATH_FN const family_table::compiled* family_table::first(row_on on, const st
   return best < rows ? &rows_[best] : nullptr;
 }
 
+// `words`: those that the row was found in.
+HOTPATH_FN kernel_identity family_table::said(const compiled& c, std::string_view words) {
+  kernel_identity id{.what = c.what, .rule = c.id, .detail = c.detail};
+  if (id.what == family::comm && id.detail.empty()) id.detail = detail::collective_of(words);
+  return id;
+}
+
 HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hints h) const {
   const symbol_words w = words_of(raw_name);
   std::vector<std::uint8_t> present(vocabulary_.size(), 0);
-  const auto clear = [&] { present.assign(vocabulary_.size(), 0); };
-  const auto said = [&](const compiled& c) {
-    kernel_identity id{c.what, c.id, c.detail};
-    if (id.what == family::comm && id.detail.empty()) id.detail = detail::collective_of(w.function);
-    return id;
+  const auto mark_name = [&] {
+    mark(w.function, detail::in_function, present);
+    mark(w.arguments, detail::in_arguments, present);
   };
-  mark(w.function, detail::in_function, present);
-  mark(w.arguments, detail::in_arguments, present);
-  if (const compiled* c = first(row_on::name, present, added_)) return said(*c);   // rows that were added come before code, too
+  mark_name();
+  if (const compiled* c = first(row_on::name, present, added_)) return said(*c, w.function);   // rows that were added come before code, too
   if (const kernel_identity id = detail::memory_activity(raw_name); id.what != family::other) return id;
   if (const kernel_identity id = detail::generated_kernel(raw_name, w); id.what != family::other) return id;
 
@@ -296,28 +300,36 @@ HOTPATH_FN kernel_identity family_table::classify(std::string_view raw_name, hin
       detail::append_break(list);
       detail::append_words(list, op);
     }
-    clear();
+    present.assign(vocabulary_.size(), 0);
     mark(list, detail::in_function, present);
-    if (const compiled* c = first(row_on::triton, present, rows_.size())) return said(*c);
-    clear();
-    mark(w.function, detail::in_function, present);
+    if (const compiled* c = first(row_on::triton, present, rows_.size())) return said(*c, w.function);
+    present.assign(vocabulary_.size(), 0);
+    mark_name();
   }
 
-  const compiled* const guess = first(row_on::name, present, rows_.size());
-  if (guess != nullptr && !guess->weak) return said(*guess);
+  const compiled* const row = first(row_on::name, present, rows_.size());
+  if (row != nullptr && !row->weak) return said(*row, w.function);
+  kernel_identity id = row != nullptr ? said(*row, w.function) : kernel_identity{};
+  if (const kernel_identity launch = classify_launch(h); !launch.rule.empty()) id = launch;
+  id.guess = true;
+  return id;
+}
+
+HOTPATH_FN kernel_identity family_table::classify_launch(hints h) const {
   for (const row_on on : {row_on::cpu_op, row_on::site}) {
     const std::string_view hint = on == row_on::cpu_op ? h.cpu_op : h.site;
     if (hint.empty()) continue;
     std::string words;
     detail::append_words(words, hint.substr(0, name_limit));
-    clear();
+    std::vector<std::uint8_t> present(vocabulary_.size(), 0);
     mark(words, detail::in_function, present);
-    if (const compiled* c = first(on, present, rows_.size())) return said(*c);
+    if (const compiled* c = first(on, present, rows_.size())) return said(*c, words);
   }
-  return guess != nullptr ? said(*guess) : kernel_identity{};
+  return {};
 }
 
 HOTPATH_FN kernel_identity classify(std::string_view raw_name, hints h) { return family_table::builtin().classify(raw_name, h); }
+HOTPATH_FN kernel_identity classify_launch(hints h) { return family_table::builtin().classify_launch(h); }
 
 HOTPATH_FN result<void> add_rows(family_table& table, std::string_view text) {
   json::reader in(text);

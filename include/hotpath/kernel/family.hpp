@@ -59,6 +59,7 @@ struct kernel_identity {
   family what = family::other;
   std::string_view rule = {};     // id of the row that decided; empty: none did
   std::string_view detail = {};   // see family
+  bool guess = false;             // no row fits the name, or a weak one: what launched it may know better
 };
 
 // Where a row looks.
@@ -89,6 +90,9 @@ class family_table {
   bool add(const family_row& row);
   // Views in the answer are into the table: valid until it changes or ends.
   kernel_identity classify(std::string_view raw_name, hints h = {}) const;
+  // What the operator and the place alone say: the better answer wherever it has a rule and that of the name is a guess. classify() asks it itself;
+  // who has many launches of few names asks for each once.
+  kernel_identity classify_launch(hints h) const;
   std::size_t size() const noexcept { return rows_.size(); }
   static const family_table& builtin();
 
@@ -105,6 +109,7 @@ class family_table {
   void index(std::size_t row, const std::vector<term>& terms);
   void mark(std::string_view words, std::uint8_t where, std::vector<std::uint8_t>& present) const;
   const compiled* first(row_on on, const std::vector<std::uint8_t>& present, std::size_t rows) const;   // among the first `rows`
+  static kernel_identity said(const compiled& c, std::string_view words);
   static bool fits(const std::vector<term>& terms, const std::vector<std::uint8_t>& present);
 
   std::vector<compiled> rows_;
@@ -117,6 +122,7 @@ class family_table {
 
 // By the built-in table.
 kernel_identity classify(std::string_view raw_name, hints h = {});
+kernel_identity classify_launch(hints h);
 
 // Rows from JSON: [{"id": "x", "family": "gemm", "words": "a b|c", "none": "d", "detail": "", "on": "name", "weak": false}, ...] are added to
 // `table`. Errors name the row; what stands before it has been added.

@@ -234,21 +234,21 @@ class fuser {
       if (a.row->priority != b.row->priority) return a.row->priority > b.row->priority;
       return a.row->chain.size() != b.row->chain.size() ? a.row->chain.size() > b.row->chain.size() : a.row < b.row;
     });
-    const token_words told(s_, seq_, words);
+    token_words told(s_, seq_, words);
     std::vector<std::uint8_t> mask(seq_.tokens.size());
     for (const compiled_pattern& c : patterns) {
       find_fused(c, told);
       const std::size_t groups = c.row->chain.size();
       if (groups < 2 || has_piece(suppressed_, c.row->id)) continue;
+      mask.assign(seq_.tokens.size(), 0);
       std::uint8_t seen = 0;
       bool collective = false;
-      for (std::size_t t = 0; t < mask.size(); ++t) {
-        mask[t] = 0;
-        for (std::size_t g = 0; g < groups; ++g)
-          if (told.any(c.any[g + 1], seq_, t) && !told.any(c.none[g + 1], seq_, t)) mask[t] = static_cast<std::uint8_t>(mask[t] | 1u << g);
-        seen |= mask[t];
-        collective = collective || (mask[t] != 0 && seq_.tokens[t].identity < s_.identities.size() && s_.identities[seq_.tokens[t].identity].is.what == family::comm);
-      }
+      for (std::size_t g = 0; g < groups; ++g)
+        members(c, g + 1, told).each([&](std::uint32_t t) {
+          mask[t] = static_cast<std::uint8_t>(mask[t] | 1u << g);
+          seen |= mask[t];
+          collective = collective || s_.identities[seq_.tokens[t].identity].is.what == family::comm;
+        });
       find_split(c, mask, seen, collective);
     }
     finish();
@@ -262,17 +262,22 @@ class fuser {
     std::string text;
   };
 
-  void find_fused(const compiled_pattern& c, const token_words& told) {
+  static token_set members(const compiled_pattern& c, std::size_t group, token_words& told) {
+    token_set out = told.any(c.any[group]);
+    if (!c.none[group].empty()) out.remove(told.any(c.none[group]));
+    return out;
+  }
+
+  void find_fused(const compiled_pattern& c, token_words& told) {
     if (c.any[0].empty()) return;
     std::vector<std::uint32_t> tokens;
     nanoseconds time{};
     std::uint64_t launches = 0;
     bool fresh = false;
-    for (std::uint32_t t = 0; t < seq_.tokens.size(); ++t) {
-      if (!told.any(c.any[0], seq_, t) || told.any(c.none[0], seq_, t)) continue;
+    members(c, 0, told).each([&](std::uint32_t t) {
       tokens.push_back(t), time += seq_.tokens[t].time, launches += seq_.tokens[t].launches;
       fresh = fresh || !claimed_fused_[t];
-    }
+    });
     if (tokens.empty() || !fresh) return;
     verdict v = judge(*c.row, world_, false, o_.args);
     // The kernel ran, whatever the model or the parallelism: only another framework's name is no evidence.

@@ -16,22 +16,42 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 namespace maps {
 using links::id_index;
 
-// Sites, each once. Texts are interned: a site is told by (operator, place).
+// Sites, each once. Their texts are interned: a site is told by the numbers of its operator, its location and the frames of its stack.
 class site_store {
  public:
+  struct key { std::uint32_t op = 0, location = 0, stack[4] = {}; int priority = 0; bool graph_replay = false; };   // stack: the innermost last; 0: no text
   explicit site_store(std::vector<site>& out) : out_(out) {}
-  std::uint32_t intern(const site& s) {
-    std::string place = s.location;
-    place.append(1, '\n').append(s.stack).append(1, s.graph_replay ? '\1' : '\2');
-    const std::uint64_t key = (static_cast<std::uint64_t>(texts_.intern(s.cpu_op)) << 32) | texts_.intern(place);
+  std::uint32_t text(std::string_view s) { return texts_.intern(s); }
+  std::uint32_t intern(const key& k) {
+    std::uint32_t n = k.op, depth = k.graph_replay ? 8 : 0;
+    for (const std::uint32_t part : {k.location, k.stack[0], k.stack[1], k.stack[2]}) n = index_.insert(depth++, both(n, part), static_cast<std::uint32_t>(index_.size()));
     bool fresh = false;
-    const std::uint32_t at = index_.insert(0, key, static_cast<std::uint32_t>(out_.size()), &fresh);
-    if (fresh) out_.push_back(s);
+    const std::uint32_t at = index_.insert(depth, both(n, k.stack[3]), static_cast<std::uint32_t>(out_.size()), &fresh);
+    if (!fresh) return at;
+    site& s = out_.emplace_back();
+    s.cpu_op = texts_[k.op], s.location = texts_[k.location], s.priority = k.priority, s.graph_replay = k.graph_replay;
+    std::size_t length = 0;
+    for (const std::uint32_t frame : k.stack) length += texts_[frame].size() + between.size();
+    s.stack.reserve(length);
+    for (const std::uint32_t frame : k.stack)
+      if (frame != 0) s.stack.append(s.stack.empty() ? std::string_view() : between).append(texts_[frame]);
     return at;
   }
-  const site& operator[](std::uint32_t i) const { return out_[i]; }
+  // A site of another store, launched by `op`.
+  std::uint32_t intern(const site& s, std::string_view op) {
+    key k{.op = text(op), .location = text(s.location), .priority = s.priority, .graph_replay = s.graph_replay};
+    std::string_view rest = s.stack;
+    for (int i = 0; i < 4 && !rest.empty(); ++i) {
+      const std::size_t end = i < 3 ? rest.find(between) : std::string_view::npos;
+      k.stack[0] = k.stack[1], k.stack[1] = k.stack[2], k.stack[2] = k.stack[3], k.stack[3] = text(rest.substr(0, end));
+      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + between.size());
+    }
+    return intern(k);
+  }
 
  private:
+  static constexpr std::string_view between = " -> ";
+  static std::uint64_t both(std::uint32_t a, std::uint32_t b) { return (static_cast<std::uint64_t>(a) << 32) | b; }
   std::vector<site>& out_;
   name_table texts_;
   id_index index_;
@@ -95,7 +115,7 @@ class resolver {
     if (op == 0 && c == 0) return no_index;
     bool fresh = false;
     std::uint32_t& at = sites_.insert(0, (static_cast<std::uint64_t>(op) << 32) | c, 0, &fresh);
-    if (fresh) at = store_.intern(text_of(op, chains_[c]));
+    if (fresh) at = store_.intern(key_of(op, chains_[c]));
     return at;
   }
   // Of a host call: its External id, else what is around it.
@@ -139,15 +159,16 @@ class resolver {
     chains_.push_back(c);
     return at;
   }
-  site text_of(name_id op, const chain& c) const {
-    site s{.cpu_op = std::string(t_.name(op)), .priority = c.priority};
-    if (c.best != 0) s.location = frame_location(t_.name(c.best));
-    for (const name_id n : c.stack) {
-      if (n == 0) continue;
-      if (!s.stack.empty()) s.stack.append(" -> ");
-      s.stack.append(frame_location(t_.name(n)));
-    }
-    return s;
+  std::uint32_t text_of(name_id frame) {                  // its location, in the store
+    if (frame == 0) return 0;
+    if (text_of_.size() != t_.names.size()) text_of_.assign(t_.names.size(), no_index);
+    if (text_of_[frame] == no_index) text_of_[frame] = store_.text(frame_location(t_.name(frame)));
+    return text_of_[frame];
+  }
+  site_store::key key_of(name_id op, const chain& c) {
+    site_store::key k{.op = store_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
+    for (int i = 0; i < 4; ++i) k.stack[i] = text_of(c.stack[i]);
+    return k;
   }
   // A trace without operators (nsys): the innermost range that the program named, but a step's.
   name_id range_around(std::uint32_t track, nanoseconds when) {
@@ -176,7 +197,7 @@ class resolver {
   links::on_track<model::cpu_op> ops_;
   links::on_track<model::annotation> marks_;
   id_index by_external_, steps_, sites_;
-  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_;
+  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_;
   std::vector<std::int16_t> priority_;
   std::vector<chain> chains_;
 };
@@ -489,10 +510,12 @@ class mapper {
     return n > 0 ? std::optional(n) : std::nullopt;
   }
   std::uint32_t replay_site(std::uint32_t step_index) {
-    const std::optional<std::int64_t> batch = batch_of(step_index);
-    site s{.location = "graph replay", .graph_replay = true};
-    if (batch) s.location.append(" of batch ").append(std::to_string(*batch));
-    return store_.intern(s);
+    if (replay_sites_.empty()) replay_sites_.assign(steps_.steps.size() + 1, no_index);
+    std::uint32_t& at = replay_sites_[step_index == no_index ? steps_.steps.size() : step_index];
+    if (at != no_index) return at;
+    std::string place = "graph replay";
+    if (const std::optional<std::int64_t> batch = batch_of(step_index)) place.append(" of batch ").append(std::to_string(*batch));
+    return at = store_.intern({.location = store_.text(place), .graph_replay = true});
   }
 
   void join_graphs() {
@@ -545,7 +568,7 @@ class mapper {
   site_store store_;
   resolver own_;
   std::vector<bool> replayed_;
-  std::vector<std::uint32_t> replay_events_;
+  std::vector<std::uint32_t> replay_events_, replay_sites_;   // the latter by step, then that of none
   std::vector<replay> replays_;
   std::size_t captured_ = 0;
   std::uint64_t by_position_ = 0, borrowed_ = 0, ambiguous_ = 0;
@@ -595,9 +618,8 @@ inline void mapper::borrow_by_name() {
     for (const std::uint32_t at : {static_cast<std::uint32_t>(steps_.stage_of[i]), static_cast<std::uint32_t>(stage::all), any_stage})
       if (c == no_index) c = choice_of.find(op, key(name, at));
     if (c == no_index) continue;
-    site s = theirs.sites[choices[c].site];
-    if (!own_op.empty()) s.cpu_op = own_op;
-    out_.site_of[i] = store_.intern(s);
+    const site& s = theirs.sites[choices[c].site];
+    out_.site_of[i] = store_.intern(s, own_op.empty() ? s.cpu_op : own_op);
     if (out_.how[i] == mapped_by::none) out_.how[i] = mapped_by::name;
     ++borrowed_, ambiguous_ += choices[c].other != 0 ? 1u : 0u;
   }

@@ -34,11 +34,14 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
   return e.track < t.tracks.size() && holds(t.name(t.tracks[e.track].pid), part);
 }
 
-// An identity for each (name, site); sites of one operator share it.
+// An identity for each (name, operator): names are read once, and operators once, where a name leaves the family open.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
   links::id_index by_site, by_operator, by_name;
   name_table operators;
+  std::vector<identity> of_name;                         // without the operator
+  std::vector<kernel_identity> of_operator;              // by its number, once asked
+  std::vector<bool> asked;
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
     const bool graph = e.kind == model::gpu_kind::graph;
@@ -47,14 +50,17 @@ inline void identify(const model::timeline& t, subject& s) {
     std::uint32_t& known = by_site.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
     if (fresh) {
       const hints h = at == no_index || s.map.sites[at].graph_replay ? hints{} : hints{s.map.sites[at].cpu_op, s.map.sites[at].location};
-      const std::uint64_t key = (static_cast<std::uint64_t>(e.name) << 32) | operators.intern(h.cpu_op);
-      bool is_new = false;
-      known = by_operator.insert(graph ? 1 : 0, key, static_cast<std::uint32_t>(s.identities.size()), &is_new);
-      if (is_new) {
-        const std::uint32_t same = by_name.insert(0, e.name, known);  // the first identity of this name: demangling costs more than a copy
-        identity id{.raw = e.name, .is = classify(t.name(e.name), h)};
-        id.canonical = same != known ? s.identities[same].canonical : canonical_name(t.name(e.name));
-        id.short_name = same != known ? s.identities[same].short_name : short_name(t.name(e.name));
+      const name_id op = operators.intern(h.cpu_op);
+      const auto next = static_cast<std::uint32_t>(s.identities.size());
+      known = by_operator.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | op, next, &fresh);
+      if (fresh) {
+        const std::uint32_t n = by_name.insert(0, e.name, static_cast<std::uint32_t>(of_name.size()), &fresh);
+        const std::string_view raw = t.name(e.name);
+        if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
+        identity id = of_name[n];
+        if (asked.size() <= op) asked.resize(op + 1), of_operator.resize(op + 1);
+        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch(h);
+        if (id.is.guess && !of_operator[op].rule.empty()) id.is = of_operator[op];
         if (graph) id.is = {.what = family::graph, .rule = "graph"};
         s.identities.push_back(std::move(id));
       }

@@ -326,7 +326,7 @@ HOTPATH_FN bool torch_builder::event(json::reader& in, std::string_view text, st
   };
   const auto name = [&] {
     word(name_, own_[2]);
-    out_.names.expect(name_);
+    name_hash_ = out_.names.expect(name_);
   };
   const auto args = [&] {
     // Of what needs none of them nothing is read.
@@ -408,7 +408,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   event_row e;
   e.begin = ts_.ns, e.duration = dur_state_ == number::good ? dur_.ns : 0, e.byte = byte, e.track = track_of(pid_, tid_);
   e.what = c.what, e.category = category_, e.phase = phase_;
-  e.name = out_.names.intern(name_);
+  e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
   if (phase_ == 'X') return store(e);
   e.args = args_;
   halves_.push_back(e);

@@ -108,6 +108,7 @@ class torch_builder {
   event_args args_;
   bool args_used_ = false;
   std::string_view name_, pid_, tid_;
+  std::uint64_t name_hash_ = 0;
   std::string own_[3];                            // of them, where decoded
   char phase_ = 0;
   std::uint16_t category_ = 0;
