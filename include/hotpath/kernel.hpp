@@ -28,7 +28,6 @@
 #include <hotpath/kernel/framework.hpp>
 #include <hotpath/kernel/fuse.hpp>
 #include <hotpath/kernel/integrity.hpp>
-#include <hotpath/kernel/launch.hpp>
 #include <hotpath/kernel/map.hpp>
 #include <hotpath/kernel/name.hpp>
 #include <hotpath/kernel/overlap.hpp>

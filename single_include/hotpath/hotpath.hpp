@@ -11642,6 +11642,210 @@ HOTPATH_FN result<void> add_rows(family_table& table, std::string_view text) {
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/site.hpp
+// hotpath/kernel/site.hpp - where in the program kernels are launched: an operator, a source line, the frames around it. Each such place is kept once, its
+//   texts as numbers: 40 to 48 bytes a site, however long its stack.
+//
+//     kernel::site_table sites;
+//     const std::uint32_t at = sites.intern({.cpu_op = "aten::mm", .location = "vllm/model_executor/layers/linear.py:7 forward"});
+//     sites.told(at).location;                             // as text again
+//
+//   Thread safety: none for intern().
+// ---- hotpath/core/detail/id_index.hpp
+// hotpath/core/detail/id_index.hpp - from ids and contents to small numbers. Not for users.
+//   id_index: 64-bit ids, in groups: launches by (process, correlation); 32 to 64 bytes an id. id_map: one group, for ids that come in runs.
+//   row_index: rows that somebody else keeps, by what is in them; 8 to 16 bytes a row. All are open addressing, at most half full, and grow by themselves.
+// ---- hotpath/core/detail/id_index.hpp
+
+namespace hotpath::inline HOTPATH_ABI::detail {
+
+// A hash of several numbers, one after the other.
+inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
+  h = (h ^ v) * 0xd6e8feb86659fd93u;
+  return h ^ h >> 32;
+}
+
+// A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
+inline std::uint64_t id_hash(std::uint32_t group, std::uint64_t id) {
+  return mix(mix(group, id >> 4), 0) << 4 | (id & 15);
+}
+
+class id_index {
+ public:
+  static constexpr std::uint32_t none = UINT32_MAX;
+  explicit id_index(std::size_t expected = 0) { rehash(expected * 2); }
+  // The number under the key, which is `value` (not `none`) when the key is new; it may be changed until the next call.
+  std::uint32_t& insert(std::uint32_t group, std::uint64_t id, std::uint32_t value, bool* fresh = nullptr) {
+    if ((used_ + 1) * 2 > slots_.size()) rehash(slots_.size() * 2);
+    slot& s = slots_[place(group, id)];
+    const bool is_new = s.value == none;
+    if (is_new) s = {id, group, value}, ++used_;
+    if (fresh != nullptr) *fresh = is_new;
+    return s.value;
+  }
+  // Keys numbered from 0 in the order of their first use, so that arrays can be kept by key.
+  std::uint32_t number(std::uint64_t id) { return insert(0, id, static_cast<std::uint32_t>(used_)); }
+  std::uint32_t find(std::uint32_t group, std::uint64_t id) const { return slots_[place(group, id)].value; }
+  std::size_t size() const { return used_; }
+
+ private:
+  struct slot {
+    std::uint64_t id = 0;
+    std::uint32_t group = 0, value = none;   // none: free
+  };
+  std::size_t place(std::uint32_t group, std::uint64_t id) const {
+    std::size_t i = static_cast<std::size_t>(id_hash(group, id)) & (slots_.size() - 1);
+    while (slots_[i].value != none && (slots_[i].id != id || slots_[i].group != group)) i = (i + 1) & (slots_.size() - 1);
+    return i;
+  }
+  void rehash(std::size_t want) {
+    std::size_t n = 16;
+    while (n < want) n *= 2;
+    std::vector<slot> old(n);
+    old.swap(slots_);
+    used_ = 0;
+    for (const slot& s : old)
+      if (s.value != none) slots_[place(s.group, s.id)] = s, ++used_;
+  }
+  std::vector<slot> slots_;
+  std::size_t used_ = 0;
+};
+
+class row_index {
+ public:
+  static constexpr std::uint32_t none = id_index::none;
+  // The row with the hash for which same(row) is true; else `row`, which is now found by the hash. hash_of(row): of one that is there already.
+  // An equal row may take its place, until the next call.
+  template <class Same, class HashOf>
+  std::uint32_t& insert(std::uint64_t hash, std::uint32_t row, Same same, HashOf hash_of) {
+    if ((used_ + 1) * 2 > places_.size()) {
+      std::vector<std::uint32_t> old(places_.empty() ? 64 : places_.size() * 2, none);
+      old.swap(places_);
+      for (const std::uint32_t r : old)
+        if (r != none) place(hash_of(r), [](std::uint32_t) { return false; }) = r;
+    }
+    std::uint32_t& at = place(hash, same);
+    if (at == none) at = row, ++used_;
+    return at;
+  }
+  // none: there is no such row.
+  template <class Same>
+  std::uint32_t find(std::uint64_t hash, Same same) const {
+    return places_.empty() ? none : const_cast<row_index*>(this)->place(hash, same);   // place() only looks
+  }
+  void clear() { places_.clear(), used_ = 0; }
+
+ private:
+  template <class Same>
+  std::uint32_t& place(std::uint64_t hash, Same same) {
+    for (std::size_t i = static_cast<std::size_t>(hash);; ++i)
+      if (std::uint32_t& at = places_[i & (places_.size() - 1)]; at == none || same(at)) return at;
+  }
+  std::vector<std::uint32_t> places_;   // none: free
+  std::size_t used_ = 0;
+};
+
+// One group, for ids that come in runs: 1 ns for the same id again.
+class id_map {
+ public:
+  // The number of `key`, valid until the next call; nullptr: it has none yet.
+  const std::uint32_t* find(std::int64_t key) {
+    if (last_ == id_index::none || last_key_ != key) last_key_ = key, last_ = index_.find(0, static_cast<std::uint64_t>(key));
+    return last_ != id_index::none ? &last_ : nullptr;
+  }
+  // value: below 2^32 - 1. A key has one number for good.
+  void add(std::int64_t key, std::uint32_t value) { index_.insert(0, static_cast<std::uint64_t>(key), value); }
+
+ private:
+  id_index index_;
+  std::int64_t last_key_ = 0;
+  std::uint32_t last_ = id_index::none;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::detail
+// ---- hotpath/kernel/site.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+struct site {                                     // texts are numbers of site_table::text(); 0: not known
+  name_id cpu_op = 0, location = 0;
+  name_id stack[4] = {};                          // the innermost four frames that are not noise, the innermost last
+  std::int32_t priority = 0;                      // of the location, for choosing what to show; > 200: the framework's own code
+  bool graph_replay = false;                      // location is that of the replay: "graph replay of batch 32", not a source line
+  bool operator==(const site&) const = default;
+};
+
+struct site_text {                                // the same in words; views live as long as the table
+  std::string_view cpu_op = {};                   // "aten::mm"; empty: not known
+  std::string_view location = {};                 // "python/sglang/srt/layers/linear.py:123 forward"; empty: not known
+  std::string stack = {};                         // frames joined with " -> "
+  int priority = 0;
+  bool graph_replay = false;
+};
+
+class site_table {
+ public:
+  name_id text(std::string_view s) { return texts_.intern(s); }
+  std::string_view text(name_id id) const { return texts_[id]; }
+  std::size_t texts() const { return texts_.size(); }      // their numbers are 0 .. texts() - 1
+
+  // The number of the site: a new one, or that of an equal one.
+  std::uint32_t intern(const site& s);
+  std::uint32_t intern(const site_text& s);
+  const site& operator[](std::size_t i) const { return sites_[i]; }
+  site_text told(std::size_t i) const;
+  std::size_t size() const { return sites_.size(); }
+  bool empty() const { return sites_.empty(); }
+
+ private:
+  std::vector<site> sites_;
+  name_table texts_;
+  hotpath::detail::row_index index_;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/site-inl.hpp
+// hotpath/kernel/site-inl.hpp - bodies of kernel/site.hpp.
+// ---- hotpath/kernel/site-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+namespace detail {
+inline constexpr std::string_view between_frames = " -> ";
+}  // namespace detail
+
+HOTPATH_FN std::uint32_t site_table::intern(const site& s) {
+  const auto hash = [](const site& x) {
+    std::uint64_t h = x.graph_replay ? 1 : 0;
+    for (const name_id part : {x.cpu_op, x.location, x.stack[0], x.stack[1], x.stack[2], x.stack[3], static_cast<name_id>(x.priority)}) h = hotpath::detail::mix(h, part);
+    return h;
+  };
+  const auto next = static_cast<std::uint32_t>(sites_.size());
+  const std::uint32_t at = index_.insert(hash(s), next, [&](std::uint32_t i) { return sites_[i] == s; }, [&](std::uint32_t i) { return hash(sites_[i]); });
+  if (at == next) sites_.push_back(s);
+  return at;
+}
+
+HOTPATH_FN std::uint32_t site_table::intern(const site_text& t) {
+  site s{.cpu_op = text(t.cpu_op), .location = text(t.location), .priority = t.priority, .graph_replay = t.graph_replay};
+  std::string_view rest = t.stack;
+  while (!rest.empty()) {
+    const std::size_t end = rest.find(detail::between_frames);
+    s.stack[0] = s.stack[1], s.stack[1] = s.stack[2], s.stack[2] = s.stack[3], s.stack[3] = text(rest.substr(0, end));
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + detail::between_frames.size());
+  }
+  return intern(s);
+}
+
+HOTPATH_FN site_text site_table::told(std::size_t i) const {
+  const site& s = sites_[i];
+  site_text out{.cpu_op = text(s.cpu_op), .location = text(s.location), .stack = {}, .priority = s.priority, .graph_replay = s.graph_replay};
+  for (const name_id frame : s.stack)
+    if (frame != 0) out.stack.append(out.stack.empty() ? std::string_view() : detail::between_frames).append(text(frame));
+  return out;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/definitions.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -11682,15 +11886,6 @@ struct step_set {
 enum class mapped_by : std::uint8_t { none, external_id, correlation, graph_join, name };  // name: the same kernel of another trace, a guess that is said
 inline constexpr std::string_view mapped_by_names[] = {"unmapped", "external id", "correlation", "graph join", "kernel name"};
 
-// Where in the program kernels were launched: interned, few per trace.
-struct site {
-  std::string cpu_op = {};                        // "aten::mm"; empty: not known
-  std::string location = {};                      // "python/sglang/srt/layers/linear.py:123 forward"; empty: not known
-  std::string stack = {};                         // the innermost four that are not noise, joined with " -> "
-  bool graph_replay = false;                      // location is that of the replay: "graph replay of batch 32", not a source line
-  int priority = 0;                               // of the location, for choosing what to show; > 200: the framework's own code
-};
-
 struct coverage {                                 // of GPU time and events, by method
   struct part { std::uint64_t events = 0; nanoseconds time{}; };
   part by[5] = {};                                // indexed by mapped_by
@@ -11698,7 +11893,7 @@ struct coverage {                                 // of GPU time and events, by 
 };
 
 struct mapping {
-  std::vector<site> sites;
+  site_table sites;
   std::vector<std::uint32_t> site_of;             // by GPU event: index in sites, or no_index
   std::vector<mapped_by> how;                     // by GPU event
   coverage covered;
@@ -12202,11 +12397,112 @@ interval span_of(const model::gpu_event& e);        // clamped to +-73 years, so
 void add(nanoseconds& sum, nanoseconds more);       // stays at the largest value
 nanoseconds busy_of(const subject& s, const selection& v);
 double percent(nanoseconds part, nanoseconds whole); // 0 of nothing
-bool launches_graph(std::string_view api_name);
+// The call that launched each GPU event: as look_at() found it, or, for a subject made by hand that leaves it out, in `made`.
+const std::vector<std::uint32_t>& launches_of(const subject& s, std::vector<std::uint32_t>& made);
 nanoseconds quantile(std::vector<std::int64_t>& values, unsigned percent);  // type 7, rounded half up; reorders; 0 of nothing
 }  // namespace tables
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/model/launch.hpp
+// hotpath/model/launch.hpp - which call of the host's API launched each GPU event, and what such calls are.
+//
+//     model::launch_links links = model::link_launches(timeline);
+//     links.call_of[i];                                     // index in timeline::api, or no_index
+//     model::kind_of_call("hipExtModuleLaunchKernel");     // call_kind::kernel
+//
+//   Ids join within one process. All kernels of one graph launch share its correlation id: that is normal and not counted as shared.
+//   O(n) with 16 bytes per API call while it runs. Empty in, empty out; safe from any thread.
+// ---- hotpath/model/launch.hpp
+
+namespace hotpath::inline HOTPATH_ABI::model {
+
+enum class call_kind : std::uint8_t { other, kernel, copy, set, graph, begin_capture, end_capture };
+
+// By the function's name, CUDA's or HIP's, runtime or driver, with or without a version behind it (_v11060, _ptsz).
+call_kind kind_of_call(std::string_view function);
+
+// kind_of_call() of names of one timeline, each looked at once.
+class call_kinds {
+ public:
+  explicit call_kinds(const timeline& t) : t_(t), known_(t.names.size(), unknown) {}
+  call_kind operator()(name_id function) {
+    if (known_[function] == unknown) known_[function] = static_cast<std::uint8_t>(kind_of_call(t_.name(function)));
+    return static_cast<call_kind>(known_[function]);
+  }
+
+ private:
+  static constexpr std::uint8_t unknown = 255;
+  const timeline& t_;
+  std::vector<std::uint8_t> known_;
+};
+
+struct launch_links {
+  std::vector<std::uint32_t> call_of;    // by GPU event
+  std::uint64_t without_id = 0;          // GPU events with no correlation id
+  std::uint64_t without_call = 0;        // GPU events whose correlation id no call of their process has
+  std::uint64_t duplicate_calls = 0;     // calls with the correlation id of an earlier call of their process; the first is used, but a launch before others
+  std::uint64_t shared = 0;              // GPU events beyond the first of one call that is no graph launch
+};
+launch_links link_launches(const timeline& t);
+
+}  // namespace hotpath::inline HOTPATH_ABI::model
+// ---- hotpath/model/launch-inl.hpp
+// hotpath/model/launch-inl.hpp - bodies of launch.hpp.
+// ---- hotpath/model/launch-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::model {
+
+HOTPATH_FN call_kind kind_of_call(std::string_view f) {
+  if (f.starts_with("cuda")) f.remove_prefix(4);
+  else if (f.starts_with("hip")) f.remove_prefix(3);
+  else if (f.starts_with("cu")) f.remove_prefix(2);
+  else return call_kind::other;
+  struct row { std::string_view start; call_kind kind; };
+  constexpr row rows[] = {
+    {"GraphLaunch", call_kind::graph},
+    {"StreamBeginCapture", call_kind::begin_capture}, {"StreamEndCapture", call_kind::end_capture},
+    {"LaunchHostFunc", call_kind::other},                                        // no work on a device
+    {"Launch", call_kind::kernel}, {"ModuleLaunch", call_kind::kernel},          // Launch, LaunchKernel(Ex)(C), LaunchCooperativeKernel, LaunchGrid(Async)
+    {"ExtLaunch", call_kind::kernel}, {"ExtModuleLaunch", call_kind::kernel}, {"HccModuleLaunch", call_kind::kernel},
+    {"Memcpy", call_kind::copy}, {"Memset", call_kind::set},
+  };
+  for (const row& r : rows)
+    if (f.starts_with(r.start)) return r.kind;
+  return call_kind::other;
+}
+
+HOTPATH_FN launch_links link_launches(const timeline& t) {
+  launch_links out;
+  out.call_of.assign(t.gpu.size(), no_index);
+  if (t.gpu.empty()) return out;
+  call_kinds kind(t);
+  hotpath::detail::id_index calls(t.api.size());
+  for (std::size_t i = 0; i < t.api.size(); ++i) {
+    const api_call& c = t.api[i];
+    if (c.correlation == no_id) continue;
+    bool fresh = false;
+    std::uint32_t& first = calls.insert(t.process_of(c.track), c.correlation, static_cast<std::uint32_t>(i), &fresh);
+    if (fresh) continue;
+    ++out.duplicate_calls;
+    if (kind(t.api[first].name) == call_kind::other && kind(c.name) != call_kind::other) first = static_cast<std::uint32_t>(i);
+  }
+  std::vector<bool> has_event(t.api.size(), false);
+  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
+    const gpu_event& e = t.gpu[i];
+    if (e.correlation == no_id) {
+      ++out.without_id;
+      continue;
+    }
+    const std::uint32_t call = calls.find(e.process, e.correlation);
+    out.call_of[i] = call;
+    if (call == no_index) ++out.without_call;
+    else if (!has_event[call]) has_event[call] = true;
+    else if (kind(t.api[call].name) != call_kind::graph) ++out.shared;
+  }
+  return out;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::model
 // ---- hotpath/kernel/table-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -12236,7 +12532,10 @@ HOTPATH_FN nanoseconds quantile(std::vector<std::int64_t>& values, unsigned perc
   return nanoseconds{at + static_cast<std::int64_t>(between / 100 * part + (between % 100 * part + 50) / 100)};
 }
 
-HOTPATH_FN bool launches_graph(std::string_view api_name) { return api_name.find("GraphLaunch") != std::string_view::npos; }
+HOTPATH_FN const std::vector<std::uint32_t>& launches_of(const subject& s, std::vector<std::uint32_t>& made) {
+  if (s.steps.launch_of.size() == s.trace->gpu.size()) return s.steps.launch_of;
+  return made = model::link_launches(*s.trace).call_of;
+}
 
 // Ends of stage arrays that a subject built by hand may leave out.
 inline stage stage_at(const subject& s, std::uint32_t event) { return event < s.steps.stage_of.size() ? s.steps.stage_of[event] : stage::all; }
@@ -12355,27 +12654,20 @@ HOTPATH_FN std::optional<std::string> graphs_not_recorded(const subject& s) {
   }
   constexpr double enough = 5;  // percent, of the time and of the launches
   std::uint64_t missing = 0, launches = 0;
-  struct launch { std::uint64_t correlation; std::uint16_t process; bool seen; };
-  std::vector<launch> all;
-  std::vector<std::uint8_t> kind(t.names.size());  // 0: not looked at, 1: no graph launch, 2: one
-  for (const model::api_call& a : t.api) {
-    std::uint8_t& k = kind[a.name];
-    if (k == 0) k = tables::launches_graph(t.name(a.name)) ? 2 : 1;
-    if (k == 2 && a.correlation != model::no_id && a.begin <= last && first <= a.end()) all.push_back({a.correlation, t.process_of(a.track), false});
+  std::vector<std::uint32_t> graph_calls;
+  model::call_kinds kind(t);
+  for (std::uint32_t i = 0; i < t.api.size(); ++i) {
+    const model::api_call& a = t.api[i];
+    if (a.correlation != model::no_id && kind(a.name) == model::call_kind::graph && a.begin <= last && first <= a.end()) graph_calls.push_back(i);
   }
-  if (!all.empty()) {
-    std::vector<std::uint8_t> looked_at(std::size_t{1} << 16);  // processes that were left out have no chosen events, and need none
-    for (const std::uint32_t i : s.chosen) looked_at[t.gpu[i].process] = 1;
-    const auto less = [](const launch& a, const launch& b) { return a.process != b.process ? a.process < b.process : a.correlation < b.correlation; };
-    sort_in_place(all, less);
-    launch* recent = nullptr;
-    for (const model::gpu_event& e : t.gpu) {
-      if (e.correlation == model::no_id || (recent != nullptr && recent->correlation == e.correlation && recent->process == e.process)) continue;
-      launch *const end = all.data() + all.size(), *const at = find_first_not(all.data(), end, [&](const launch& l) { return less(l, {e.correlation, e.process, false}); });
-      if (at != end && at->correlation == e.correlation && at->process == e.process) at->seen = true, recent = at;
-    }
-    for (const launch& l : all)
-      if (looked_at[l.process] != 0) ++launches, missing += l.seen ? 0 : 1;
+  if (!graph_calls.empty()) {
+    std::vector<std::uint32_t> made;
+    std::vector<bool> seen(t.api.size()), looked_at(std::size_t{1} << 16);   // processes that were left out have no chosen events, and need none
+    for (const std::uint32_t call : tables::launches_of(s, made))
+      if (call < seen.size()) seen[call] = true;
+    for (const std::uint32_t i : s.chosen) looked_at[t.gpu[i].process] = true;
+    for (const std::uint32_t call : graph_calls)
+      if (looked_at[t.process_of(t.api[call].track)]) ++launches, missing += seen[call] ? 0u : 1u;
   }
   std::string why;
   if (rows != 0 && tables::percent(in_rows, whole) >= enough) {
@@ -12436,42 +12728,40 @@ struct site_times {
     for (const std::uint32_t i : touched) time[i] = {}, launches[i] = 0;
     touched.clear();
   }
-  void fill(const std::vector<site>& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op);
+  void fill(const site_table& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op);
 };
 
-HOTPATH_FN void site_times::fill(const std::vector<site>& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op) {
+HOTPATH_FN void site_times::fill(const site_table& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op) {
   struct candidate { std::uint32_t first = 0; nanoseconds time{}; std::uint64_t launches = 0; bool own = false; };
   std::vector<candidate> of_ops, of_places;
-  // Equal words stand together after a sort by them: their sum needs no map.
-  const auto reduce = [&](auto word, std::vector<candidate>& out) {
-    const auto longer = [&](std::uint32_t a, std::uint32_t b) { return time[a] != time[b] ? time[b] < time[a] : a < b; };
+  // Equal texts have equal numbers, and stand together after a sort by them: their sum needs no map.
+  const auto reduce = [&](name_id site::*word, std::vector<candidate>& out) {
     sort_in_place(touched, [&](std::uint32_t a, std::uint32_t b) {
-      const int order = word(a).compare(word(b));
-      return order != 0 ? order < 0 : longer(a, b);
+      if (sites[a].*word != sites[b].*word) return sites[a].*word < sites[b].*word;
+      return time[a] != time[b] ? time[b] < time[a] : a < b;
     });
     for (const std::uint32_t i : touched) {
-      if (word(i).empty()) continue;
-      if (out.empty() || word(out.back().first) != word(i)) out.push_back({.first = i});
+      if (sites[i].*word == 0) continue;
+      if (out.empty() || sites[out.back().first].*word != sites[i].*word) out.push_back({.first = i});
       add(out.back().time, time[i]);
       out.back().launches += launches[i];
       out.back().own = out.back().own || sites[i].priority > 200;
     }
+    const bool place = word == &site::location;        // of places the framework's own go first
     sort_in_place(out, [&](const candidate& a, const candidate& b) {
-      if (a.own != b.own) return a.own;
+      if (place && a.own != b.own) return a.own;
       if (a.time != b.time) return b.time < a.time;
-      return a.launches != b.launches ? a.launches > b.launches : word(a.first) < word(b.first);
+      if (place && a.launches != b.launches) return a.launches > b.launches;
+      return sites.text(sites[a.first].*word) < sites.text(sites[b.first].*word);
     });
   };
-  reduce([&](std::uint32_t i) -> const std::string& { return sites[i].location; }, of_places);
+  reduce(&site::location, of_places);
   for (std::size_t i = 0; i < of_places.size() && i < 2; ++i) {
-    const site& longest = sites[of_places[i].first];
-    places.push_back({.location = longest.location, .cpu_op = longest.cpu_op, .stack = longest.stack, .share = percent(of_places[i].time, total)});
+    site_text longest = sites.told(of_places[i].first);
+    places.push_back({.location = std::string(longest.location), .cpu_op = std::string(longest.cpu_op), .stack = std::move(longest.stack), .share = percent(of_places[i].time, total)});
   }
-  reduce([&](std::uint32_t i) -> const std::string& { return sites[i].cpu_op; }, of_ops);
-  sort_in_place(of_ops, [&](const candidate& a, const candidate& b) {
-    return a.time != b.time ? b.time < a.time : sites[a.first].cpu_op < sites[b.first].cpu_op;
-  });
-  if (!of_ops.empty()) cpu_op = sites[of_ops[0].first].cpu_op;
+  reduce(&site::cpu_op, of_ops);
+  if (!of_ops.empty()) cpu_op = sites.text(sites[of_ops[0].first].cpu_op);
 }
 
 // Ranks of the events' processes: dense, in ascending order; empty below two.
@@ -13719,44 +14009,6 @@ std::vector<chain> find_chains(const subject& s, const sequence& seq, const chai
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/sequence-inl.hpp
 // hotpath/kernel/sequence-inl.hpp - bodies of kernel/sequence.hpp.
-// ---- hotpath/kernel/detail/key_numbers.hpp
-// hotpath/kernel/detail/key_numbers.hpp - 64-bit keys numbered from 0 in the order of their first use, so that arrays can be kept by key.
-// ---- hotpath/kernel/detail/key_numbers.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel::detail {
-
-// Dense numbers for 64-bit keys, in the order of their first use.
-class key_numbers {
- public:
-  std::uint32_t operator[](std::uint64_t key) {
-    if (2 * (keys_.size() + 1) > places_.size()) grow();
-    std::uint32_t& p = place(key);
-    if (p == 0) keys_.push_back(key), p = static_cast<std::uint32_t>(keys_.size());
-    return p - 1;
-  }
-  std::size_t size() const { return keys_.size(); }
-
- private:
-  std::uint32_t& place(std::uint64_t key) {
-    const std::size_t mask = places_.size() - 1;
-    std::uint64_t h = key * 0x9e3779b97f4a7c15u;
-    for (std::size_t i = static_cast<std::size_t>(h ^ (h >> 29)) & mask;; i = (i + 1) & mask)
-      if (places_[i] == 0 || keys_[places_[i] - 1] == key) return places_[i];
-  }
-  void grow() {
-    places_.assign(places_.empty() ? 64 : places_.size() * 2, 0);
-    for (std::size_t i = 0; i < keys_.size(); ++i) place(keys_[i]) = static_cast<std::uint32_t>(i + 1);
-  }
-  std::vector<std::uint64_t> keys_;
-  std::vector<std::uint32_t> places_;
-};
-
-inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
-  h = (h ^ v) * 0xff51afd7ed558ccdu;
-  return h ^ (h >> 32);
-}
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel::detail
 // ---- hotpath/kernel/sequence-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -13770,7 +14022,7 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   sequence out;
   if (s.trace == nullptr) return out;
   const auto& gpu = s.trace->gpu;
-  detail::key_numbers streams, tokens, steps;
+  hotpath::detail::id_index streams, tokens, steps;
   std::vector<std::uint32_t> stream_of, token_of, event_of, size;
   std::uint64_t last_stream_key = 0;
   std::uint32_t last_stream = no_index;
@@ -13778,15 +14030,15 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
     if (i >= gpu.size() || (i < s.steps.stage_of.size() ? s.steps.stage_of[i] : stage::all) != at) continue;
     const auto& e = gpu[i];
     const std::uint64_t stream_key = std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream;
-    if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams[stream_key];
+    if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams.number(stream_key);
     const std::uint32_t identity = detail::at_or_none(s.identity_of, i), site = detail::at_or_none(s.map.site_of, i);
-    const std::uint32_t t = tokens[std::uint64_t{identity} << 32 | site];
+    const std::uint32_t t = tokens.number(std::uint64_t{identity} << 32 | site);
     if (t == out.tokens.size()) out.tokens.push_back({.identity = identity, .site = site, .kind = e.kind});
     ++out.tokens[t].launches, out.tokens[t].time += e.duration, out.total += e.duration;
     stream_of.push_back(last_stream), token_of.push_back(t), event_of.push_back(i);
     if (last_stream >= size.size()) size.resize(last_stream + 1, 0);
     ++size[last_stream];
-    if (const std::uint32_t step = detail::at_or_none(s.steps.step_of, i); step != no_index) static_cast<void>(steps[step]);
+    if (const std::uint32_t step = detail::at_or_none(s.steps.step_of, i); step != no_index) steps.insert(0, step, 0);
   }
   out.steps = steps.size();
   // Stream by stream; within one, the timeline's order, which is that of the begins.
@@ -13813,10 +14065,11 @@ HOTPATH_FN std::optional<loop> find_loop(std::span<const std::uint32_t> tokens, 
   const std::size_t n = tokens.size();
   if (n < 6) return {};
   // How far back the same three tokens stood last: the period stands out.
-  detail::key_numbers grams;
+  using hotpath::detail::mix;
+  hotpath::detail::id_index grams;
   std::vector<std::uint32_t> last, votes((std::min)(std::size_t{max_period}, n / 3) + 1, 0);
   for (std::size_t i = 0; i + 2 < n; ++i) {
-    const std::uint32_t g = grams[detail::mix(detail::mix(detail::mix(0, tokens[i]), tokens[i + 1]), tokens[i + 2])];
+    const std::uint32_t g = grams.number(mix(mix(mix(0, tokens[i]), tokens[i + 1]), tokens[i + 2]));
     if (g == last.size()) {
       last.push_back(static_cast<std::uint32_t>(i));
       continue;
@@ -13888,11 +14141,11 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
   }
   // One kernel at several places is one kernel here.
   const auto name_of = [&](std::uint32_t t) { return std::uint64_t{s.identities[seq.tokens[t].identity].raw}; };
-  detail::key_numbers runs, names;
+  hotpath::detail::id_index runs, names;
   std::vector<std::uint64_t> launches;
   for (std::size_t t = 0; t < fusable.size(); ++t) {
     if (!fusable[t]) continue;
-    const std::uint32_t k = names[name_of(static_cast<std::uint32_t>(t))];
+    const std::uint32_t k = names.number(name_of(static_cast<std::uint32_t>(t)));
     if (k == launches.size()) launches.push_back(0);
     launches[k] += seq.tokens[t].launches;
   }
@@ -13904,8 +14157,8 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
   const auto close = [&] {
     if (n >= 2) {
       std::uint64_t h = n;
-      for (std::size_t k = 0; k < n; ++k) h = detail::mix(h, name_of(seq.token_at[at[k]]));
-      const std::uint32_t r = runs[h];
+      for (std::size_t k = 0; k < n; ++k) h = hotpath::detail::mix(h, name_of(seq.token_at[at[k]]));
+      const std::uint32_t r = runs.number(h);
       if (r == found.size()) {
         chain c;
         for (std::size_t k = 0; k < n; ++k) c.tokens.push_back(seq.token_at[at[k]]);
@@ -13938,7 +14191,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
     for (const std::uint32_t t : c.tokens) {
       std::uint64_t times_in = 0;
       for (const std::uint32_t u : c.tokens) times_in += name_of(u) == name_of(t);
-      rarest = (std::min)(rarest, launches[names[name_of(t)]] / times_in);
+      rarest = (std::min)(rarest, launches[names.number(name_of(t))] / times_in);
     }
     c.adjacency = rarest == 0 ? 0 : 100.0 * static_cast<double>(c.repetitions) / static_cast<double>(rarest);
     const double share = seq.total.ns <= 0 ? 0 : 100.0 * static_cast<double>(c.saving.gone.ns) / static_cast<double>(seq.total.ns);
@@ -14148,35 +14401,22 @@ class token_words {
   // Names that take less than 0.001 % of the time decide nothing, so that a trace of a million names costs no more than one of 100,000.
   token_words(const subject& s, const sequence& seq, const word_list& words) : subject_(s), sequence_(seq), words_(words), cache_(4 * words.size(), no_index) {
     const nanoseconds least = seq.total / 100'000;
-    key_numbers names, sites;
-    name_table ops, frames;
-    mark(ops_, {}), mark(frames_, {});                    // 0: no text
+    hotpath::detail::id_index names, sites;
+    op_rows_.assign(s.map.sites.texts(), no_index), frame_rows_ = op_rows_;
     for (std::uint32_t i = 0; i < seq.tokens.size(); ++i) {
       const sequence::token& t = seq.tokens[i];
       if (t.time < least || t.identity >= s.identities.size()) continue;
       const bool placed = t.site < s.map.sites.size();
       const name_id raw = s.identities[t.identity].raw;
-      const std::uint32_t n = names[raw], p = sites[placed ? std::uint64_t{t.site} + 1 : 0];
+      const std::uint32_t n = names.number(raw), p = sites.number(placed ? std::uint64_t{t.site} + 1 : 0);
       looked_at_.push_back({i, n, p});
       if (n * words.size() == names_.size()) mark(names_, words_of(s.trace->name(raw)).function);
       if (p != sites_.size()) continue;
-      const auto number = [&](name_table& of, std::vector<std::uint8_t>& rows, std::string_view text) {
-        const name_id at = of.intern(text);
-        if (at * words.size() == rows.size()) mark(rows, plain_words(text));
-        return at;
-      };
-      site_texts& out = sites_.emplace_back();
-      if (!placed) continue;
-      const site& at = s.map.sites[t.site];
-      out.op = number(ops, ops_, at.cpu_op);
-      if (at.graph_replay) continue;
-      out.frames[0] = number(frames, frames_, at.location);
-      std::string_view rest = at.stack;
-      for (int f = 1; f < 5 && !rest.empty(); ++f) {
-        const std::size_t end = f < 4 ? rest.find(" -> ") : std::string_view::npos;
-        out.frames[f] = number(frames, frames_, rest.substr(0, end));
-        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 4);
-      }
+      const site at = placed ? s.map.sites[t.site] : site{};
+      sites_.push_back(at);
+      read(at.cpu_op, op_rows_, ops_);
+      if (at.graph_replay) sites_.back() = {.cpu_op = at.cpu_op};
+      for (const name_id frame : {sites_.back().location, sites_.back().stack[0], sites_.back().stack[1], sites_.back().stack[2], sites_.back().stack[3]}) read(frame, frame_rows_, frames_);
     }
   }
   // Those that one alternative fits.
@@ -14197,10 +14437,14 @@ class token_words {
 
  private:
   struct looked_at { std::uint32_t token, name, site; };
-  struct site_texts { std::uint32_t op = 0, frames[5] = {}; };   // the location, and the stack's
   void mark(std::vector<std::uint8_t>& rows, std::string_view text) const {
     rows.resize(rows.size() + words_.size());
     words_.mark(text, rows.data() + rows.size() - words_.size());
+  }
+  void read(name_id text, std::vector<std::uint32_t>& row_of, std::vector<std::uint8_t>& rows) const {
+    if (row_of[text] != no_index) return;
+    row_of[text] = static_cast<std::uint32_t>(rows.size() / words_.size());
+    mark(rows, plain_words(subject_.map.sites.text(text)));
   }
   token_set of_family(const fuse_term& term) const {
     token_set out(sequence_.tokens.size());
@@ -14215,13 +14459,13 @@ class token_words {
     if (at != no_index) return sets_[at];
     at = static_cast<std::uint32_t>(sets_.size());
     token_set& out = sets_.emplace_back(sequence_.tokens.size());
-    const auto has = [&](const std::vector<std::uint8_t>& rows, std::uint32_t text) { return rows[text * words_.size() + word] != 0; };
+    const auto has = [&](const std::vector<std::uint8_t>& rows, std::size_t row) { return rows[row * words_.size() + word] != 0; };
     std::vector<std::uint8_t> here(sites_.size());
     for (std::size_t p = 0; p < here.size(); ++p) {
-      const site_texts& s = sites_[p];
-      if (where == look::name_or_op || where == look::op) here[p] = has(ops_, s.op);
-      if (where == look::at)
-        for (const std::uint32_t f : s.frames) here[p] |= static_cast<std::uint8_t>(has(frames_, f));
+      const site& s = sites_[p];
+      if (where == look::name_or_op || where == look::op) here[p] = has(ops_, op_rows_[s.cpu_op]);
+      const auto frame = [&](name_id text) { return has(frames_, frame_rows_[text]); };
+      if (where == look::at) here[p] = frame(s.location) || frame(s.stack[0]) || frame(s.stack[1]) || frame(s.stack[2]) || frame(s.stack[3]);
     }
     const bool names = where == look::name_or_op || where == look::name;
     for (const looked_at& t : looked_at_)
@@ -14233,8 +14477,9 @@ class token_words {
   const sequence& sequence_;
   const word_list& words_;
   std::vector<looked_at> looked_at_;
-  std::vector<site_texts> sites_;
-  std::vector<std::uint8_t> names_, ops_, frames_;        // by text, then by word: 1 if it has it
+  std::vector<site> sites_;                               // as far as their texts count
+  std::vector<std::uint8_t> names_, ops_, frames_;        // rows by text, columns by word: 1 if it has it
+  std::vector<std::uint32_t> op_rows_, frame_rows_;       // by number of the text
   std::vector<std::uint32_t> cache_;                      // by word and where it is looked for: index in sets_
   std::vector<token_set> sets_;
 };
@@ -14832,10 +15077,10 @@ class fuser {
         if (known == kernel) sum += share, there = true;
       if (!there && row.evidence.size() < 3) row.evidence.emplace_back(kernel, share);
       if (seq_.tokens[t].site >= s_.map.sites.size() || row.locations.size() == 4) continue;
-      const std::string& where = s_.map.sites[seq_.tokens[t].site].location;
+      const std::string_view where = s_.map.sites.text(s_.map.sites[seq_.tokens[t].site].location);
       there = where.empty();
       for (const std::string& known : row.locations) there = there || known == where;
-      if (!there) row.locations.push_back(where);
+      if (!there) row.locations.emplace_back(where);
     }
     out_.rows.push_back(std::move(row));
   }
@@ -14876,7 +15121,7 @@ class fuser {
       if (known || out_.chains.size() == o_.chains) continue;
       kernel_chain k;
       for (const std::uint32_t t : c.tokens) k.kernels.push_back(name(t));
-      if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites[site].location;
+      if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites.text(s_.map.sites[site].location);
       k.related = c.saving.gone, k.share = percent_of(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
       if (seq_.steps != 0) k.gain_per_step = c.saving.gain / static_cast<std::int64_t>(seq_.steps);
       out_.chains.push_back(std::move(k));
@@ -15241,183 +15486,11 @@ HOTPATH_FN void settle(integrity& it) {
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
-// ---- hotpath/kernel/launch.hpp
-// hotpath/kernel/launch.hpp - which call of the host's API launched each GPU event, and what such calls are.
-//
-//     kernel::launch_links links = kernel::link_launches(timeline);
-//     links.call_of[i];                                     // index in timeline::api, or no_index
-//     kernel::kind_of_call("hipExtModuleLaunchKernel");     // call_kind::kernel
-//
-//   Ids join within one process. All kernels of one graph launch share its correlation id: that is normal and not counted as shared.
-//   O(n) with 16 bytes per API call while it runs. Empty in, empty out; safe from any thread.
-// ---- hotpath/kernel/launch.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel {
-
-enum class call_kind : std::uint8_t { other, kernel, copy, set, graph, begin_capture, end_capture };
-
-// By the function's name, CUDA's or HIP's, runtime or driver, with or without a version behind it (_v11060, _ptsz).
-call_kind kind_of_call(std::string_view function);
-
-// kind_of_call() of names of one timeline, each looked at once.
-class call_kinds {
- public:
-  explicit call_kinds(const model::timeline& t) : t_(t), known_(t.names.size(), unknown) {}
-  call_kind operator()(name_id function) {
-    if (known_[function] == unknown) known_[function] = static_cast<std::uint8_t>(kind_of_call(t_.name(function)));
-    return static_cast<call_kind>(known_[function]);
-  }
-
- private:
-  static constexpr std::uint8_t unknown = 255;
-  const model::timeline& t_;
-  std::vector<std::uint8_t> known_;
-};
-
-struct launch_links {
-  std::vector<std::uint32_t> call_of;    // by GPU event
-  std::uint64_t without_id = 0;          // GPU events with no correlation id
-  std::uint64_t without_call = 0;        // GPU events whose correlation id no call of their process has
-  std::uint64_t duplicate_calls = 0;     // calls with the correlation id of an earlier call of their process; the first is used, but a launch before others
-  std::uint64_t shared = 0;              // GPU events beyond the first of one call that is no graph launch
-};
-launch_links link_launches(const model::timeline& t);
-
-namespace links {
-// (process, id) -> index. The first stays; open addressing, at most half full, grows by itself.
-class id_index {
- public:
-  explicit id_index(std::size_t expected = 0) { rehash(expected * 2); }
-  // The value under the key, which is `value` when the key is new.
-  std::uint32_t& insert(std::uint32_t group, std::uint64_t id, std::uint32_t value, bool* fresh = nullptr) {
-    if ((used_ + 1) * 2 > slots_.size()) rehash(slots_.size() * 2);
-    slot& s = slots_[place(group, id)];
-    const bool is_new = s.value == model::no_index;
-    if (is_new) s = {id, group, value}, ++used_;
-    if (fresh != nullptr) *fresh = is_new;
-    return s.value;
-  }
-  std::uint32_t find(std::uint32_t group, std::uint64_t id) const { return slots_[place(group, id)].value; }
-  std::size_t size() const { return used_; }
-
- private:
-  struct slot {
-    std::uint64_t id = 0;
-    std::uint32_t group = 0, value = model::no_index;   // no_index: free
-  };
-  std::size_t place(std::uint32_t group, std::uint64_t id) const {
-    // Ids are counted up: sixteen in a row lie side by side, so that looking them up in order stays in the cache.
-    std::uint64_t h = ((id >> 4) ^ (static_cast<std::uint64_t>(group) << 40)) * 0x9E3779B97F4A7C15u;
-    h ^= h >> 32;
-    std::size_t i = ((static_cast<std::size_t>(h * 0xD6E8FEB86659FD93u >> shift_) & ~std::size_t{15}) | (id & 15)) & (slots_.size() - 1);
-    while (slots_[i].value != model::no_index && (slots_[i].id != id || slots_[i].group != group)) i = (i + 1) & (slots_.size() - 1);
-    return i;
-  }
-  void rehash(std::size_t want) {
-    std::size_t n = 16;
-    unsigned bits = 4;
-    while (n < want) n *= 2, ++bits;
-    std::vector<slot> old(n);
-    old.swap(slots_);
-    shift_ = 64 - bits, used_ = 0;
-    for (const slot& s : old)
-      if (s.value != model::no_index) slots_[place(s.group, s.id)] = s, ++used_;
-  }
-  std::vector<slot> slots_;
-  std::size_t used_ = 0;
-  unsigned shift_ = 60;
-};
-
-// The rows of a class that has the order (track, begin): the last that begins at or before `at` on a track.
-template <class Row>
-class on_track {
- public:
-  explicit on_track(const rows<Row>& all) : all_(&all) {}
-  std::uint32_t last_before(std::uint32_t track, nanoseconds at) {
-    if (track != track_ || !known_) {
-      track_ = track, known_ = true;
-      first_ = bound([&](const Row& r) { return r.track < track; }, 0, all_->size());
-      end_ = bound([&](const Row& r) { return r.track <= track; }, first_, all_->size());
-    }
-    const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
-    return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
-  }
-
- private:
-  template <class Before>
-  std::size_t bound(Before before, std::size_t from, std::size_t to) const {
-    return static_cast<std::size_t>(find_first_not(all_->begin() + from, all_->begin() + to, before) - all_->begin());
-  }
-  const rows<Row>* all_;
-  std::size_t first_ = 0, end_ = 0;
-  std::uint32_t track_ = 0;
-  bool known_ = false;
-};
-}  // namespace links
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel
-// ---- hotpath/kernel/launch-inl.hpp
-// hotpath/kernel/launch-inl.hpp - bodies of launch.hpp.
-// ---- hotpath/kernel/launch-inl.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel {
-
-HOTPATH_FN call_kind kind_of_call(std::string_view f) {
-  if (f.starts_with("cuda")) f.remove_prefix(4);
-  else if (f.starts_with("hip")) f.remove_prefix(3);
-  else if (f.starts_with("cu")) f.remove_prefix(2);
-  else return call_kind::other;
-  struct row { std::string_view start; call_kind kind; };
-  constexpr row rows[] = {
-    {"GraphLaunch", call_kind::graph},
-    {"StreamBeginCapture", call_kind::begin_capture}, {"StreamEndCapture", call_kind::end_capture},
-    {"LaunchHostFunc", call_kind::other},                                        // no work on a device
-    {"Launch", call_kind::kernel}, {"ModuleLaunch", call_kind::kernel},          // Launch, LaunchKernel(Ex)(C), LaunchCooperativeKernel, LaunchGrid(Async)
-    {"ExtLaunch", call_kind::kernel}, {"ExtModuleLaunch", call_kind::kernel}, {"HccModuleLaunch", call_kind::kernel},
-    {"Memcpy", call_kind::copy}, {"Memset", call_kind::set},
-  };
-  for (const row& r : rows)
-    if (f.starts_with(r.start)) return r.kind;
-  return call_kind::other;
-}
-
-HOTPATH_FN launch_links link_launches(const model::timeline& t) {
-  launch_links out;
-  out.call_of.assign(t.gpu.size(), model::no_index);
-  if (t.gpu.empty()) return out;
-  call_kinds kind(t);
-  links::id_index calls(t.api.size());
-  for (std::size_t i = 0; i < t.api.size(); ++i) {
-    const model::api_call& c = t.api[i];
-    if (c.correlation == model::no_id) continue;
-    bool fresh = false;
-    std::uint32_t& first = calls.insert(t.process_of(c.track), c.correlation, static_cast<std::uint32_t>(i), &fresh);
-    if (fresh) continue;
-    ++out.duplicate_calls;
-    if (kind(t.api[first].name) == call_kind::other && kind(c.name) != call_kind::other) first = static_cast<std::uint32_t>(i);
-  }
-  std::vector<bool> has_event(t.api.size(), false);
-  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
-    const model::gpu_event& e = t.gpu[i];
-    if (e.correlation == model::no_id) {
-      ++out.without_id;
-      continue;
-    }
-    const std::uint32_t call = calls.find(e.process, e.correlation);
-    out.call_of[i] = call;
-    if (call == model::no_index) ++out.without_call;
-    else if (!has_event[call]) has_event[call] = true;
-    else if (kind(t.api[call].name) != call_kind::graph) ++out.shared;
-  }
-  return out;
-}
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/map.hpp
 // hotpath/kernel/map.hpp - where in the program each GPU event comes from: operator, Python line, stack; through CUDA and HIP graphs, too.
 //
 //     kernel::mapping m = kernel::map_events(timeline, {.captures = captures});      // captures: traces recorded while graphs were captured
-//     const kernel::site& s = m.sites[m.site_of[i]];                                 // s.cpu_op, s.location, s.stack; m.how[i] says how it was found
+//     const kernel::site_text s = m.sites.told(m.site_of[i]);                        // s.cpu_op, s.location, s.stack; m.how[i] says how it was found
 //
 //   In this order: the operator with the event's External id; the call that launched it (correlation), its External id or the innermost operator
 //   around it on its thread. Python frames are those active at the launch; the rules of frame_site.hpp choose the one that is shown.
@@ -15444,6 +15517,39 @@ mapping map_events(const model::timeline& t, const mapping_inputs& in = {});
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/map-inl.hpp
 // hotpath/kernel/map-inl.hpp - bodies of map.hpp.
+// ---- hotpath/kernel/detail/on_track.hpp
+// hotpath/kernel/detail/on_track.hpp - what was the last to begin on a thread at a moment. Not for users.
+// ---- hotpath/kernel/detail/on_track.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel::detail {
+
+// The rows of a class that has the order (track, begin): the last that begins at or before `at` on a track.
+template <class Row>
+class on_track {
+ public:
+  explicit on_track(const rows<Row>& all) : all_(&all) {}
+  std::uint32_t last_before(std::uint32_t track, nanoseconds at) {
+    if (track != track_ || !known_) {
+      track_ = track, known_ = true;
+      first_ = bound([&](const Row& r) { return r.track < track; }, 0, all_->size());
+      end_ = bound([&](const Row& r) { return r.track <= track; }, first_, all_->size());
+    }
+    const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
+    return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
+  }
+
+ private:
+  template <class Before>
+  std::size_t bound(Before before, std::size_t from, std::size_t to) const {
+    return static_cast<std::size_t>(find_first_not(all_->begin() + from, all_->begin() + to, before) - all_->begin());
+  }
+  const rows<Row>* all_;
+  std::size_t first_ = 0, end_ = 0;
+  std::uint32_t track_ = 0;
+  bool known_ = false;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel::detail
 // ---- hotpath/kernel/frame_site.hpp
 // hotpath/kernel/frame_site.hpp - Python frames as the profiler names them: how much one says of where a kernel comes from, and how it is shown.
 //
@@ -16055,7 +16161,7 @@ class stage_fallback {
     if (step == no_index) step = w.step;
   }
   stage file_;
-  links::id_index ids_;
+  hotpath::detail::id_index ids_;
   std::vector<window> by_id_;
   windows gpu_, told_;
 };
@@ -16064,7 +16170,7 @@ class stage_fallback {
 inline void sum_steps(const model::timeline& t, step_set& out) {
   struct covered { nanoseconds to{}; std::uint16_t device = 0; };
   std::vector<covered> state(out.steps.size());
-  call_kinds kind(t);
+  model::call_kinds kind(t);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     if (out.step_of[i] == no_index) continue;
     const model::gpu_event& e = t.gpu[i];
@@ -16080,15 +16186,15 @@ inline void sum_steps(const model::timeline& t, step_set& out) {
     ++s.events;
     if (e.kind == model::gpu_kind::graph) s.graph = true;
     const std::uint32_t call = out.launch_of[i];
-    if (call != no_index && !s.graph) s.graph = kind(t.api[call].name) == call_kind::graph;
+    if (call != no_index && !s.graph) s.graph = kind(t.api[call].name) == model::call_kind::graph;
   }
 }
 
 // Where the call is not in the trace, the operator that has the event's External id tells when the host launched it, too.
-inline links::id_index operators_of_unlaunched(const model::timeline& t, const step_set& s) {
+inline hotpath::detail::id_index operators_of_unlaunched(const model::timeline& t, const step_set& s) {
   bool wanted = false;
   for (std::size_t i = 0; i < t.gpu.size() && !wanted; ++i) wanted = s.launch_of[i] == no_index && t.gpu[i].external != model::no_id;
-  links::id_index ops(wanted ? t.ops.size() : 0);
+  hotpath::detail::id_index ops(wanted ? t.ops.size() : 0);
   for (std::size_t i = 0; wanted && i < t.ops.size(); ++i)
     if (t.ops[i].external != model::no_id) ops.insert(t.process_of(t.ops[i].track), t.ops[i].external, static_cast<std::uint32_t>(i));
   return ops;
@@ -16113,11 +16219,11 @@ HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
   step_set out;
   const std::size_t n = t.gpu.size();
   out.step_of.assign(n, no_index), out.stage_of.assign(n, stage::all), out.source_of.assign(n, stage_source::none);
-  launch_links launched = link_launches(t);
+  model::launch_links launched = model::link_launches(t);
   out.launch_of = std::move(launched.call_of), out.duplicate_calls = launched.duplicate_calls, out.shared_ids = launched.shared;
   const steps::step_finder steps(t, out);
   const steps::stage_fallback fallback(t, out, steps, options.file_label);
-  const links::id_index ops = steps::operators_of_unlaunched(t, out);
+  const hotpath::detail::id_index ops = steps::operators_of_unlaunched(t, out);
   for (std::size_t i = 0; i < n; ++i) {
     const model::gpu_event& e = t.gpu[i];
     const std::uint32_t call = out.launch_of[i];
@@ -16141,48 +16247,9 @@ HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 namespace maps {
-using links::id_index;
-
-// Sites, each once. Their texts are interned: a site is told by the numbers of its operator, its location and the frames of its stack.
-class site_store {
- public:
-  struct key { std::uint32_t op = 0, location = 0, stack[4] = {}; int priority = 0; bool graph_replay = false; };   // stack: the innermost last; 0: no text
-  explicit site_store(std::vector<site>& out) : out_(out) {}
-  std::uint32_t text(std::string_view s) { return texts_.intern(s); }
-  std::uint32_t intern(const key& k) {
-    std::uint32_t n = k.op, depth = k.graph_replay ? 8 : 0;
-    for (const std::uint32_t part : {k.location, k.stack[0], k.stack[1], k.stack[2]}) n = index_.insert(depth++, both(n, part), static_cast<std::uint32_t>(index_.size()));
-    bool fresh = false;
-    const std::uint32_t at = index_.insert(depth, both(n, k.stack[3]), static_cast<std::uint32_t>(out_.size()), &fresh);
-    if (!fresh) return at;
-    site& s = out_.emplace_back();
-    s.cpu_op = texts_[k.op], s.location = texts_[k.location], s.priority = k.priority, s.graph_replay = k.graph_replay;
-    std::size_t length = 0;
-    for (const std::uint32_t frame : k.stack) length += texts_[frame].size() + between.size();
-    s.stack.reserve(length);
-    for (const std::uint32_t frame : k.stack)
-      if (frame != 0) s.stack.append(s.stack.empty() ? std::string_view() : between).append(texts_[frame]);
-    return at;
-  }
-  // A site of another store, launched by `op`.
-  std::uint32_t intern(const site& s, std::string_view op) {
-    key k{.op = text(op), .location = text(s.location), .priority = s.priority, .graph_replay = s.graph_replay};
-    std::string_view rest = s.stack;
-    for (int i = 0; i < 4 && !rest.empty(); ++i) {
-      const std::size_t end = i < 3 ? rest.find(between) : std::string_view::npos;
-      k.stack[0] = k.stack[1], k.stack[1] = k.stack[2], k.stack[2] = k.stack[3], k.stack[3] = text(rest.substr(0, end));
-      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + between.size());
-    }
-    return intern(k);
-  }
-
- private:
-  static constexpr std::string_view between = " -> ";
-  static std::uint64_t both(std::uint32_t a, std::uint32_t b) { return (static_cast<std::uint64_t>(a) << 32) | b; }
-  std::vector<site>& out_;
-  name_table texts_;
-  id_index index_;
-};
+using hotpath::detail::id_index;
+using model::call_kind;
+using model::call_kinds;
 
 // Kernel names of several timelines as numbers that agree when the canonical names do.
 class name_join {
@@ -16201,22 +16268,25 @@ class name_join {
 
 // Operators and frames of one timeline at one moment of one thread.
 class resolver {
+  std::uint64_t external_hash(std::uint32_t op) const { return hotpath::detail::id_hash(t_.process_of(t_.ops[op].track), t_.ops[op].external); }
+  auto has_external(std::uint16_t process, std::uint64_t external) const {
+    return [this, process, external](std::uint32_t op) { return t_.ops[op].external == external && t_.process_of(t_.ops[op].track) == process; };
+  }
+
  public:
-  resolver(const model::timeline& t, site_store& store) : t_(t), store_(store), frames_(t.frames), ops_(t.ops), marks_(t.annotations) {
+  resolver(const model::timeline& t, site_table& sites) : t_(t), sites_(sites), frames_(t.frames), ops_(t.ops), marks_(t.annotations) {
     chains_.push_back({});                               // 0: no frame worth showing
     next_op_.assign(t.ops.size(), no_index);
-    for (std::size_t i = 0; i < t.ops.size(); ++i) {
-      const std::uint64_t id = t.ops[i].external;
-      if (id == model::no_id) continue;
-      bool fresh = false;
-      std::uint32_t& last = by_external_.insert(t.process_of(t.ops[i].track), id, static_cast<std::uint32_t>(i), &fresh);
-      if (!fresh) next_op_[i] = std::exchange(last, static_cast<std::uint32_t>(i));
+    for (std::uint32_t i = 0; i < t.ops.size(); ++i) {
+      if (t.ops[i].external == model::no_id) continue;
+      std::uint32_t& last = by_external_.insert(external_hash(i), i, has_external(t.process_of(t.ops[i].track), t.ops[i].external), [this](std::uint32_t o) { return external_hash(o); });
+      if (last != i) next_op_[i] = std::exchange(last, i);
     }
   }
 
   // The operator with the id. Of several: the innermost that holds the launch; else the one that ended last before the event began, else the nearest.
   std::uint32_t op_with(std::uint16_t process, std::uint64_t external, const model::api_call* launch, nanoseconds begin) const {
-    std::uint32_t best = external == model::no_id ? no_index : by_external_.find(process, external);
+    std::uint32_t best = external == model::no_id ? no_index : by_external_.find(hotpath::detail::id_hash(process, external), has_external(process, external));
     if (best == no_index || next_op_[best] == no_index) return best;
     std::int64_t best_away = INT64_MAX;
     unsigned looked = 0;
@@ -16240,10 +16310,7 @@ class resolver {
   std::uint32_t site_at(name_id op, std::uint32_t track, nanoseconds when) {
     const std::uint32_t c = track == no_index ? 0 : chain_at(track, when);
     if (op == 0 && c == 0) return no_index;
-    bool fresh = false;
-    std::uint32_t& at = sites_.insert(0, (static_cast<std::uint64_t>(op) << 32) | c, 0, &fresh);
-    if (fresh) at = store_.intern(key_of(op, chains_[c]));
-    return at;
+    return sites_.intern(site_of(op, chains_[c]));
   }
   // Of a host call: its External id, else what is around it.
   name_id op_of_call(const model::api_call& c) {
@@ -16256,7 +16323,7 @@ class resolver {
 
  private:
   // What the frames active at a launch come to.
-  struct chain { name_id best = 0; int priority = 0; name_id stack[4] = {}; };   // stack: the innermost last
+  struct chain { std::uint32_t around = no_index; name_id best = 0; int priority = 0; name_id stack[4] = {}; };   // stack: the innermost last
 
   std::uint32_t chain_at(std::uint32_t track, nanoseconds when) {
     std::uint32_t f = frames_.last_before(track, when);
@@ -16277,25 +16344,28 @@ class resolver {
     if (priority_[name] == unknown) priority_[name] = static_cast<std::int16_t>(frame_priority(t_.name(name)));
     const int priority = priority_[name];
     if (priority <= 0) return around;
-    bool fresh = false;
-    const std::uint32_t at = steps_.insert(around, name, static_cast<std::uint32_t>(chains_.size()), &fresh);
-    if (!fresh) return at;
+    const auto hash = [](std::uint32_t outer_chain, name_id frame) { return hotpath::detail::mix(outer_chain, frame); };
+    const auto next = static_cast<std::uint32_t>(chains_.size());
+    const std::uint32_t at = by_frame_.insert(hash(around, name), next, [&](std::uint32_t c) { return chains_[c].around == around && chains_[c].stack[3] == name; },
+                                              [&](std::uint32_t c) { return hash(chains_[c].around, chains_[c].stack[3]); });
+    if (at != next) return at;
     chain c = chains_[around];
+    c.around = around;
     if (priority >= c.priority) c.best = name, c.priority = priority;   // of equal ones the innermost
     c.stack[0] = c.stack[1], c.stack[1] = c.stack[2], c.stack[2] = c.stack[3], c.stack[3] = name;
     chains_.push_back(c);
     return at;
   }
-  std::uint32_t text_of(name_id frame) {                  // its location, in the store
+  name_id text_of(name_id frame) {                        // its location, among the sites' texts
     if (frame == 0) return 0;
     if (text_of_.size() != t_.names.size()) text_of_.assign(t_.names.size(), no_index);
-    if (text_of_[frame] == no_index) text_of_[frame] = store_.text(frame_location(t_.name(frame)));
+    if (text_of_[frame] == no_index) text_of_[frame] = sites_.text(frame_location(t_.name(frame)));
     return text_of_[frame];
   }
-  site_store::key key_of(name_id op, const chain& c) {
-    site_store::key k{.op = store_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
-    for (int i = 0; i < 4; ++i) k.stack[i] = text_of(c.stack[i]);
-    return k;
+  site site_of(name_id op, const chain& c) {
+    site s{.cpu_op = sites_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
+    for (int i = 0; i < 4; ++i) s.stack[i] = text_of(c.stack[i]);
+    return s;
   }
   // A trace without operators (nsys): the innermost range that the program named, but a step's.
   name_id range_around(std::uint32_t track, nanoseconds when) {
@@ -16319,11 +16389,11 @@ class resolver {
 
   static constexpr std::int16_t unknown = INT16_MIN;
   const model::timeline& t_;
-  site_store& store_;
-  links::on_track<model::frame> frames_;
-  links::on_track<model::cpu_op> ops_;
-  links::on_track<model::annotation> marks_;
-  id_index by_external_, steps_, sites_;
+  site_table& sites_;
+  detail::on_track<model::frame> frames_;
+  detail::on_track<model::cpu_op> ops_;
+  detail::on_track<model::annotation> marks_;
+  hotpath::detail::row_index by_external_, by_frame_;
   std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_;
   std::vector<std::int16_t> priority_;
   std::vector<chain> chains_;
@@ -16550,7 +16620,7 @@ class graph_joiner {
 // Everything map_events() works on.
 class mapper {
  public:
-  mapper(const model::timeline& t, const mapping_inputs& in, const step_set& steps) : t_(t), in_(in), steps_(steps), store_(out_.sites), own_(t, store_) {}
+  mapper(const model::timeline& t, const mapping_inputs& in, const step_set& steps) : t_(t), in_(in), steps_(steps), own_(t, out_.sites) {}
   mapping run() {
     out_.site_of.assign(t_.gpu.size(), no_index), out_.how.assign(t_.gpu.size(), mapped_by::none);
     find_replays();
@@ -16572,7 +16642,7 @@ class mapper {
     mapped_by how = op != no_index ? mapped_by::external_id : mapped_by::correlation;
     std::uint32_t site = no_index;
     if (launch != nullptr) site = own_.site_at(op != no_index ? t_.ops[op].name : own_.op_of_call(*launch), launch->track, launch->begin);
-    if (op != no_index && (site == no_index || out_.sites[site].location.empty())) {      // no launch, or no Python on its thread: the operator's own moment
+    if (op != no_index && (site == no_index || out_.sites[site].location == 0)) {      // no launch, or no Python on its thread: the operator's own moment
       const model::cpu_op& o = t_.ops[op];
       const std::int64_t half = o.duration.ns / 2;
       site = own_.site_at(o.name, o.track, o.begin + nanoseconds(half < 1000 ? half : 1000));
@@ -16642,7 +16712,7 @@ class mapper {
     if (at != no_index) return at;
     std::string place = "graph replay";
     if (const std::optional<std::int64_t> batch = batch_of(step_index)) place.append(" of batch ").append(std::to_string(*batch));
-    return at = store_.intern({.location = store_.text(place), .graph_replay = true});
+    return at = out_.sites.intern(site{.location = out_.sites.text(place), .graph_replay = true});
   }
 
   void join_graphs() {
@@ -16657,7 +16727,7 @@ class mapper {
     find_captured(t_, 0, join, graphs);
     for (const model::timeline* const capture : in_.captures) {
       find_captured(*capture, sources.size(), join, graphs);
-      others.emplace_back(*capture, store_);
+      others.emplace_back(*capture, out_.sites);
       sources.push_back(&others.back());
     }
     captured_ = graphs.size();
@@ -16682,7 +16752,7 @@ class mapper {
       const auto add = [&](coverage::part& p) { ++p.events, p.time += t_.gpu[i].duration; };
       add(out_.covered.by[static_cast<std::size_t>(out_.how[i])]);
       const std::uint32_t s = out_.site_of[i];
-      if (s != no_index && !out_.sites[s].graph_replay && !out_.sites[s].location.empty()) add(out_.covered.with_location);
+      if (s != no_index && !out_.sites[s].graph_replay && out_.sites[s].location != 0) add(out_.covered.with_location);
     }
   }
   void say();
@@ -16692,7 +16762,6 @@ class mapper {
   const mapping_inputs& in_;
   const step_set& steps_;
   mapping out_;
-  site_store store_;
   resolver own_;
   std::vector<bool> replayed_;
   std::vector<std::uint32_t> replay_events_, replay_sites_;   // the latter by step, then that of none
@@ -16706,7 +16775,6 @@ inline void mapper::borrow_by_name() {
   const step_set from_steps = find_steps(from);
   const mapping theirs = map_events(from, {.captures = in_.captures, .steps = &from_steps});
   name_join join;
-  name_table texts;                                        // operators of both
   std::vector<std::uint32_t> their_names, our_names;
   struct choice { std::uint32_t site = no_index, other = 0; nanoseconds time{}; };   // other: sites beside it
   std::vector<choice> sums, choices;
@@ -16717,7 +16785,7 @@ inline void mapper::borrow_by_name() {
   // Time by (name, stage, site), and for any stage; then the best site of each (operator or any operator, name, stage).
   for (std::size_t i = 0; i < from.gpu.size(); ++i) {
     const std::uint32_t s = theirs.site_of[i];
-    if (s == no_index || theirs.sites[s].graph_replay || theirs.sites[s].location.empty()) continue;
+    if (s == no_index || theirs.sites[s].graph_replay || theirs.sites[s].location == 0) continue;
     const std::uint32_t name = join.of(from, from.gpu[i].name, their_names);
     for (const std::uint32_t at : {static_cast<std::uint32_t>(from_steps.stage_of[i]), any_stage}) {
       bool fresh = false;
@@ -16727,7 +16795,7 @@ inline void mapper::borrow_by_name() {
     }
   }
   for (std::size_t k = 0; k < sums.size(); ++k) {
-    for (const std::uint32_t op : {std::uint32_t{0}, texts.intern(theirs.sites[sums[k].site].cpu_op)}) {
+    for (const name_id op : {name_id{0}, out_.sites.text(theirs.sites.text(theirs.sites[sums[k].site].cpu_op))}) {
       bool fresh = false;
       const std::uint32_t c = choice_of.insert(op, sum_keys[k].second, static_cast<std::uint32_t>(choices.size()), &fresh);
       if (fresh) choices.push_back(sums[k]);
@@ -16737,16 +16805,16 @@ inline void mapper::borrow_by_name() {
   for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
     const std::uint32_t mine = out_.site_of[i];
     const bool replay = mine != no_index && out_.sites[mine].graph_replay;
-    if (mine != no_index && !replay && !out_.sites[mine].location.empty()) continue;
-    const std::string own_op = mine != no_index && !replay ? out_.sites[mine].cpu_op : std::string();
-    const std::uint32_t name = join.of(t_, t_.gpu[i].name, our_names), op = texts.find(own_op);
-    if (!own_op.empty() && op == 0) continue;                // that operator is not in the mapping trace: another path
+    if (mine != no_index && !replay && out_.sites[mine].location != 0) continue;
+    const name_id op = mine != no_index && !replay ? out_.sites[mine].cpu_op : 0;   // one that is not in the mapping trace: another path, no choice
+    const std::uint32_t name = join.of(t_, t_.gpu[i].name, our_names);
     std::uint32_t c = no_index;
     for (const std::uint32_t at : {static_cast<std::uint32_t>(steps_.stage_of[i]), static_cast<std::uint32_t>(stage::all), any_stage})
       if (c == no_index) c = choice_of.find(op, key(name, at));
     if (c == no_index) continue;
-    const site& s = theirs.sites[choices[c].site];
-    out_.site_of[i] = store_.intern(s, own_op.empty() ? s.cpu_op : own_op);
+    site_text s = theirs.sites.told(choices[c].site);
+    if (op != 0) s.cpu_op = out_.sites.text(op);
+    out_.site_of[i] = out_.sites.intern(s);
     if (out_.how[i] == mapped_by::none) out_.how[i] = mapped_by::name;
     ++borrowed_, ambiguous_ += choices[c].other != 0 ? 1u : 0u;
   }
@@ -17121,7 +17189,7 @@ inline idle_parts why_idle(const subject& s, const gap& g, const std::vector<std
   out[idle_cause::sync_wait] = sync;
   out[idle_cause::host_bound] = cut - g.time.begin - sync;
   const nanoseconds rest = g.time.end - cut;
-  if (kind_of_call(t.name(call.name)) == call_kind::graph || after.graph != no_index) {
+  if (model::kind_of_call(t.name(call.name)) == model::call_kind::graph || after.graph != no_index) {
     out[idle_cause::graph_gap] = rest;
   } else if (before.stream != after.stream && (is_comm(s, g.before) || is_comm(s, g.after))) {
     out[idle_cause::communication] = rest;
@@ -17148,10 +17216,8 @@ inline device_time account(const subject& s, stage at, const selection& v, const
   out.exposed_comm = beside.exposed, out.overlapped = beside.overlapped;
   out.unknown = graphs_not_recorded(s);
   if (out.unknown) return out;
-  // look_at() has linked them; a subject made by hand may leave that out.
-  const bool linked = s.steps.launch_of.size() == s.trace->gpu.size();
-  const std::vector<std::uint32_t> made = linked ? std::vector<std::uint32_t>() : link_launches(*s.trace).call_of;
-  const std::vector<std::uint32_t>& call_of = linked ? s.steps.launch_of : made;
+  std::vector<std::uint32_t> made;
+  const std::vector<std::uint32_t>& call_of = launches_of(s, made);
   const blocking_calls blocking = find_blocking(s, call_of);
   std::vector<std::uint32_t> entry(s.steps.steps.size(), no_index);
   for (const gap& g : gaps(s, at)) {
@@ -17206,14 +17272,15 @@ inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, co
   if (tight < between) return tie::none;
   const site *mine = site_at(s, event), *theirs = site_at(s, other);
   if (mine != nullptr && theirs != nullptr) {
-    const bool located = !mine->location.empty() && !theirs->location.empty() && !mine->graph_replay && !theirs->graph_replay;
-    if (located && (file_of(mine->location) == file_of(theirs->location) || function_of(mine->location) == function_of(theirs->location))) return tie::risk;
-    if (!mine->cpu_op.empty() && mine->cpu_op == theirs->cpu_op) return tie::risk;
+    const bool located = mine->location != 0 && theirs->location != 0 && !mine->graph_replay && !theirs->graph_replay;
+    const std::string_view here = s.map.sites.text(mine->location), there = s.map.sites.text(theirs->location);
+    if (located && (file_of(here) == file_of(there) || function_of(here) == function_of(there))) return tie::risk;
+    if (mine->cpu_op != 0 && mine->cpu_op == theirs->cpu_op) return tie::risk;
   }
   const overlap_class x = class_of_identity[s.identity_of[event]], y = class_of_identity[s.identity_of[other]];
   if (x == overlap_class::comm && y != overlap_class::comm) return tie::risk;
   if ((x == overlap_class::elementwise || x == overlap_class::memory) && y != overlap_class::other) return tie::risk;
-  const bool mapped = mine != nullptr && theirs != nullptr && !(mine->location.empty() && mine->cpu_op.empty()) && !(theirs->location.empty() && theirs->cpu_op.empty());
+  const bool mapped = mine != nullptr && theirs != nullptr && (mine->location != 0 || mine->cpu_op != 0) && (theirs->location != 0 || theirs->cpu_op != 0);
   return mapped ? tie::none : tie::unclear;
 }
 
@@ -17566,56 +17633,6 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
 //   Rules of nsys: a share is that of the sum of the listed totals; the median of an even number is the mean of the two in the middle; the
 //   deviation is that of a sample (n - 1); largest total first, then by name. Time: linear; a median takes at most 7 passes, nothing is
 //   sorted or copied. Thread safety: a collector is for one thread, table() may be called from several.
-// ---- hotpath/core/detail/id_map.hpp
-// hotpath/core/detail/id_map.hpp - a 64-bit id (of a string, a process, a pair) -> a small number, for ids that come in runs. Not for users.
-//   Open addressing, 32 to 64 bytes per id; the last answer is kept: 1 ns for the same id again, 3 to 5 ns for one of a thousand.
-// ---- hotpath/core/detail/id_map.hpp
-
-namespace hotpath::inline HOTPATH_ABI::detail {
-
-class id_map {
- public:
-  // The number of `key`, valid until the next call; nullptr: it has none yet.
-  const std::uint32_t* find(std::int64_t key) {
-    if (last_ && last_key_ == key) return &last_value_;
-    if (slots_.empty()) return nullptr;
-    const slot& s = place(key);
-    if (s.value == 0) return nullptr;
-    last_key_ = key, last_value_ = s.value - 1, last_ = true;
-    return &last_value_;
-  }
-  // value: below 2^32 - 1. A key has one number for good.
-  void add(std::int64_t key, std::uint32_t value) {
-    if (2 * (size_ + 1) > slots_.size()) grow();
-    slot& s = place(key);
-    size_ += s.value == 0;
-    s = {key, value + 1};
-  }
-
- private:
-  struct slot {
-    std::int64_t key = 0;
-    std::uint32_t value = 0;  // + 1; 0: empty
-  };
-  slot& place(std::int64_t key) {
-    const std::uint64_t h = static_cast<std::uint64_t>(key) * 0x9e3779b97f4a7c15ull;
-    for (std::size_t i = static_cast<std::size_t>(h >> 32);; ++i)
-      if (slot& s = slots_[i & (slots_.size() - 1)]; s.value == 0 || s.key == key) return s;
-  }
-  void grow() {
-    std::vector<slot> old(slots_.empty() ? 64 : 2 * slots_.size());
-    old.swap(slots_);
-    for (const slot& s : old)
-      if (s.value != 0) place(s.key) = s;
-  }
-  std::vector<slot> slots_;
-  std::size_t size_ = 0;
-  std::int64_t last_key_ = 0;
-  std::uint32_t last_value_ = 0;
-  bool last_ = false;
-};
-
-}  // namespace hotpath::inline HOTPATH_ABI::detail
 // ---- hotpath/kernel/stats.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -18024,11 +18041,10 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
 // An identity for each (name, operator): names are read once, and operators once, where a name leaves the family open.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
-  links::id_index by_site, by_operator, by_name;
-  name_table operators;
+  hotpath::detail::id_index by_site, by_operator, by_name;
   std::vector<identity> of_name;                         // without the operator
-  std::vector<kernel_identity> of_operator;              // by its number, once asked
-  std::vector<bool> asked;
+  std::vector<kernel_identity> of_operator(s.map.sites.texts());   // once asked
+  std::vector<bool> asked(of_operator.size());
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
     const bool graph = e.kind == model::gpu_kind::graph;
@@ -18036,8 +18052,8 @@ inline void identify(const model::timeline& t, subject& s) {
     bool fresh = false;
     std::uint32_t& known = by_site.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
     if (fresh) {
-      const hints h = at == no_index || s.map.sites[at].graph_replay ? hints{} : hints{s.map.sites[at].cpu_op, s.map.sites[at].location};
-      const name_id op = operators.intern(h.cpu_op);
+      const site where = at == no_index || s.map.sites[at].graph_replay ? site{} : s.map.sites[at];
+      const name_id op = where.cpu_op;
       const auto next = static_cast<std::uint32_t>(s.identities.size());
       known = by_operator.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | op, next, &fresh);
       if (fresh) {
@@ -18045,8 +18061,7 @@ inline void identify(const model::timeline& t, subject& s) {
         const std::string_view raw = t.name(e.name);
         if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
         identity id = of_name[n];
-        if (asked.size() <= op) asked.resize(op + 1), of_operator.resize(op + 1);
-        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch(h);
+        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch({s.map.sites.text(op), s.map.sites.text(where.location)});
         if (id.is.guess && !of_operator[op].rule.empty()) id.is = of_operator[op];
         if (graph) id.is = {.what = family::graph, .rule = "graph"};
         s.identities.push_back(std::move(id));
@@ -28991,27 +29006,12 @@ struct launch_link {
   std::uint32_t api, gpu;
 };
 
-// One per GPU event whose correlation an API call of its process has, by (api, gpu). Of several such calls the first in the array counts.
+// One per GPU event whose launch is in the trace, by (api, gpu).
 inline rows<launch_link> launch_links(const model::timeline& t) {
-  struct key {
-    std::uint64_t correlation;
-    std::uint32_t api;
-    std::uint16_t process;
-  };
-  rows<key> keys;
-  for (std::size_t i = 0; i < t.api.size(); ++i)
-    if (t.api[i].correlation != model::no_id) keys.push_back({t.api[i].correlation, static_cast<std::uint32_t>(i), t.process_of(t.api[i].track)});
-  sort_in_place(keys, [](const key& a, const key& b) {
-    if (a.process != b.process) return a.process < b.process;
-    return a.correlation != b.correlation ? a.correlation < b.correlation : a.api < b.api;
-  });
+  const model::launch_links calls = model::link_launches(t);
   rows<launch_link> links;
-  for (std::size_t g = 0; g < t.gpu.size(); ++g) {
-    const model::gpu_event& e = t.gpu[g];
-    if (e.correlation == model::no_id) continue;
-    const key* const low = find_first_not(keys.begin(), keys.end(), [&e](const key& k) { return k.process < e.process || (k.process == e.process && k.correlation < e.correlation); });
-    if (low != keys.end() && low->process == e.process && low->correlation == e.correlation) links.push_back({low->api, static_cast<std::uint32_t>(g)});
-  }
+  for (std::size_t g = 0; g < calls.call_of.size(); ++g)
+    if (calls.call_of[g] != model::no_index) links.push_back({calls.call_of[g], static_cast<std::uint32_t>(g)});
   sort_in_place(links, [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
   return links;
 }
@@ -29338,7 +29338,7 @@ class torch_builder {
   std::uint16_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  std::vector<std::uint32_t> track_places_, detail_places_;   // open addressing, index + 1
+  hotpath::detail::row_index track_index_, detail_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;
@@ -29472,14 +29472,6 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
   d.source_memory = memory(source), d.target_memory = memory(target);
 }
 
-HOTPATH_FN std::uint64_t hash_of(std::uint64_t h, std::uint64_t word) {
-  h = (h ^ word) * 0xd6e8feb86659fd93ull;
-  return h ^ h >> 32;
-}
-inline void rehash(std::vector<std::uint32_t>& places, std::size_t size) {
-  places.assign((std::max)(std::size_t{64}, size), 0);
-}
-
 HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o) : out_(out), options_(o) { clear(true); }
 
 HOTPATH_FN void torch_builder::clear(bool all) {
@@ -29496,7 +29488,7 @@ HOTPATH_FN void torch_builder::clear(bool all) {
   out_.details.assign(1, {});
   categories_.clear();
   category_of("");
-  rehash(track_places_, 64), rehash(detail_places_, 64);
+  track_index_.clear(), detail_index_.clear();
   for (seen_track& s : seen_) s = {};
   names_there_.clear(), tracks_there_.clear(), details_there_.clear(), categories_there_.clear();
 }
@@ -29518,23 +29510,12 @@ HOTPATH_FN std::uint16_t torch_builder::find_category(std::string_view text) {
 }
 
 HOTPATH_FN std::uint32_t torch_builder::track_row(name_id pid, name_id tid) {
-  if (2 * (out_.tracks.size() + 1) > track_places_.size()) {
-    rehash(track_places_, 4 * track_places_.size());
-    for (std::uint32_t i = 0; i < out_.tracks.size(); ++i) {
-      const model::track& t = out_.tracks[i];
-      std::size_t at = hash_of(t.pid, t.tid) & (track_places_.size() - 1);
-      while (track_places_[at] != 0) at = (at + 1) & (track_places_.size() - 1);
-      track_places_[at] = i + 1;
-    }
-  }
-  std::size_t at = hash_of(pid, tid) & (track_places_.size() - 1);
-  for (; track_places_[at] != 0; at = (at + 1) & (track_places_.size() - 1)) {
-    const model::track& t = out_.tracks[track_places_[at] - 1];
-    if (t.pid == pid && t.tid == tid) return track_places_[at] - 1;
-  }
-  out_.tracks.push_back({.pid = pid, .tid = tid});
-  track_places_[at] = static_cast<std::uint32_t>(out_.tracks.size());
-  return track_places_[at] - 1;
+  using hotpath::detail::mix;
+  const auto next = static_cast<std::uint32_t>(out_.tracks.size());
+  const std::uint32_t at = track_index_.insert(mix(pid, tid), next, [&](std::uint32_t i) { return out_.tracks[i].pid == pid && out_.tracks[i].tid == tid; },
+                                               [&](std::uint32_t i) { return mix(out_.tracks[i].pid, out_.tracks[i].tid); });
+  if (at == next) out_.tracks.push_back({.pid = pid, .tid = tid});
+  return at;
 }
 
 // Events of a file alternate among few tracks: one look at a small cache, in front of the two tables.
@@ -29561,27 +29542,17 @@ HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::stri
 
 HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
   const auto hash = [](const model::gpu_detail& x) {
-    std::uint64_t h = hash_of(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
-    h = hash_of(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
-    h = hash_of(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
-    h = hash_of(h, std::uint64_t{x.collective} << 32 | x.group);
-    h = hash_of(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
-    return hash_of(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
+    std::uint64_t h = hotpath::detail::mix(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
+    h = hotpath::detail::mix(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
+    h = hotpath::detail::mix(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
+    h = hotpath::detail::mix(h, std::uint64_t{x.collective} << 32 | x.group);
+    h = hotpath::detail::mix(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
+    return hotpath::detail::mix(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
   };
-  if (2 * (out_.details.size() + 1) > detail_places_.size()) {
-    rehash(detail_places_, 4 * detail_places_.size());
-    for (std::uint32_t i = 1; i < out_.details.size(); ++i) {
-      std::size_t at = hash(out_.details[i]) & (detail_places_.size() - 1);
-      while (detail_places_[at] != 0) at = (at + 1) & (detail_places_.size() - 1);
-      detail_places_[at] = i + 1;
-    }
-  }
-  std::size_t at = hash(d) & (detail_places_.size() - 1);
-  for (; detail_places_[at] != 0; at = (at + 1) & (detail_places_.size() - 1))
-    if (out_.details[detail_places_[at] - 1] == d) return detail_places_[at] - 1;
-  out_.details.push_back(d);
-  detail_places_[at] = static_cast<std::uint32_t>(out_.details.size());
-  return detail_places_[at] - 1;
+  const auto next = static_cast<std::uint32_t>(out_.details.size());
+  const std::uint32_t at = detail_index_.insert(hash(d), next, [&](std::uint32_t i) { return out_.details[i] == d; }, [&](std::uint32_t i) { return hash(out_.details[i]); });
+  if (at == next) out_.details.push_back(d);
+  return at;
 }
 
 HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {

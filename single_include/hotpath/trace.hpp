@@ -4613,6 +4613,218 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
 // hotpath/trace/slice-inl.hpp - bodies of slice.hpp.
 // ---- hotpath/trace/detail/links.hpp
 // hotpath/trace/detail/links.hpp - which API call launched which GPU event, for the writers and for slices of a timeline.
+// ---- hotpath/model/launch.hpp
+// hotpath/model/launch.hpp - which call of the host's API launched each GPU event, and what such calls are.
+//
+//     model::launch_links links = model::link_launches(timeline);
+//     links.call_of[i];                                     // index in timeline::api, or no_index
+//     model::kind_of_call("hipExtModuleLaunchKernel");     // call_kind::kernel
+//
+//   Ids join within one process. All kernels of one graph launch share its correlation id: that is normal and not counted as shared.
+//   O(n) with 16 bytes per API call while it runs. Empty in, empty out; safe from any thread.
+// ---- hotpath/model/launch.hpp
+
+namespace hotpath::inline HOTPATH_ABI::model {
+
+enum class call_kind : std::uint8_t { other, kernel, copy, set, graph, begin_capture, end_capture };
+
+// By the function's name, CUDA's or HIP's, runtime or driver, with or without a version behind it (_v11060, _ptsz).
+call_kind kind_of_call(std::string_view function);
+
+// kind_of_call() of names of one timeline, each looked at once.
+class call_kinds {
+ public:
+  explicit call_kinds(const timeline& t) : t_(t), known_(t.names.size(), unknown) {}
+  call_kind operator()(name_id function) {
+    if (known_[function] == unknown) known_[function] = static_cast<std::uint8_t>(kind_of_call(t_.name(function)));
+    return static_cast<call_kind>(known_[function]);
+  }
+
+ private:
+  static constexpr std::uint8_t unknown = 255;
+  const timeline& t_;
+  std::vector<std::uint8_t> known_;
+};
+
+struct launch_links {
+  std::vector<std::uint32_t> call_of;    // by GPU event
+  std::uint64_t without_id = 0;          // GPU events with no correlation id
+  std::uint64_t without_call = 0;        // GPU events whose correlation id no call of their process has
+  std::uint64_t duplicate_calls = 0;     // calls with the correlation id of an earlier call of their process; the first is used, but a launch before others
+  std::uint64_t shared = 0;              // GPU events beyond the first of one call that is no graph launch
+};
+launch_links link_launches(const timeline& t);
+
+}  // namespace hotpath::inline HOTPATH_ABI::model
+// ---- hotpath/model/launch-inl.hpp
+// hotpath/model/launch-inl.hpp - bodies of launch.hpp.
+// ---- hotpath/core/detail/id_index.hpp
+// hotpath/core/detail/id_index.hpp - from ids and contents to small numbers. Not for users.
+//   id_index: 64-bit ids, in groups: launches by (process, correlation); 32 to 64 bytes an id. id_map: one group, for ids that come in runs.
+//   row_index: rows that somebody else keeps, by what is in them; 8 to 16 bytes a row. All are open addressing, at most half full, and grow by themselves.
+// ---- hotpath/core/detail/id_index.hpp
+
+namespace hotpath::inline HOTPATH_ABI::detail {
+
+// A hash of several numbers, one after the other.
+inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
+  h = (h ^ v) * 0xd6e8feb86659fd93u;
+  return h ^ h >> 32;
+}
+
+// A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
+inline std::uint64_t id_hash(std::uint32_t group, std::uint64_t id) {
+  return mix(mix(group, id >> 4), 0) << 4 | (id & 15);
+}
+
+class id_index {
+ public:
+  static constexpr std::uint32_t none = UINT32_MAX;
+  explicit id_index(std::size_t expected = 0) { rehash(expected * 2); }
+  // The number under the key, which is `value` (not `none`) when the key is new; it may be changed until the next call.
+  std::uint32_t& insert(std::uint32_t group, std::uint64_t id, std::uint32_t value, bool* fresh = nullptr) {
+    if ((used_ + 1) * 2 > slots_.size()) rehash(slots_.size() * 2);
+    slot& s = slots_[place(group, id)];
+    const bool is_new = s.value == none;
+    if (is_new) s = {id, group, value}, ++used_;
+    if (fresh != nullptr) *fresh = is_new;
+    return s.value;
+  }
+  // Keys numbered from 0 in the order of their first use, so that arrays can be kept by key.
+  std::uint32_t number(std::uint64_t id) { return insert(0, id, static_cast<std::uint32_t>(used_)); }
+  std::uint32_t find(std::uint32_t group, std::uint64_t id) const { return slots_[place(group, id)].value; }
+  std::size_t size() const { return used_; }
+
+ private:
+  struct slot {
+    std::uint64_t id = 0;
+    std::uint32_t group = 0, value = none;   // none: free
+  };
+  std::size_t place(std::uint32_t group, std::uint64_t id) const {
+    std::size_t i = static_cast<std::size_t>(id_hash(group, id)) & (slots_.size() - 1);
+    while (slots_[i].value != none && (slots_[i].id != id || slots_[i].group != group)) i = (i + 1) & (slots_.size() - 1);
+    return i;
+  }
+  void rehash(std::size_t want) {
+    std::size_t n = 16;
+    while (n < want) n *= 2;
+    std::vector<slot> old(n);
+    old.swap(slots_);
+    used_ = 0;
+    for (const slot& s : old)
+      if (s.value != none) slots_[place(s.group, s.id)] = s, ++used_;
+  }
+  std::vector<slot> slots_;
+  std::size_t used_ = 0;
+};
+
+class row_index {
+ public:
+  static constexpr std::uint32_t none = id_index::none;
+  // The row with the hash for which same(row) is true; else `row`, which is now found by the hash. hash_of(row): of one that is there already.
+  // An equal row may take its place, until the next call.
+  template <class Same, class HashOf>
+  std::uint32_t& insert(std::uint64_t hash, std::uint32_t row, Same same, HashOf hash_of) {
+    if ((used_ + 1) * 2 > places_.size()) {
+      std::vector<std::uint32_t> old(places_.empty() ? 64 : places_.size() * 2, none);
+      old.swap(places_);
+      for (const std::uint32_t r : old)
+        if (r != none) place(hash_of(r), [](std::uint32_t) { return false; }) = r;
+    }
+    std::uint32_t& at = place(hash, same);
+    if (at == none) at = row, ++used_;
+    return at;
+  }
+  // none: there is no such row.
+  template <class Same>
+  std::uint32_t find(std::uint64_t hash, Same same) const {
+    return places_.empty() ? none : const_cast<row_index*>(this)->place(hash, same);   // place() only looks
+  }
+  void clear() { places_.clear(), used_ = 0; }
+
+ private:
+  template <class Same>
+  std::uint32_t& place(std::uint64_t hash, Same same) {
+    for (std::size_t i = static_cast<std::size_t>(hash);; ++i)
+      if (std::uint32_t& at = places_[i & (places_.size() - 1)]; at == none || same(at)) return at;
+  }
+  std::vector<std::uint32_t> places_;   // none: free
+  std::size_t used_ = 0;
+};
+
+// One group, for ids that come in runs: 1 ns for the same id again.
+class id_map {
+ public:
+  // The number of `key`, valid until the next call; nullptr: it has none yet.
+  const std::uint32_t* find(std::int64_t key) {
+    if (last_ == id_index::none || last_key_ != key) last_key_ = key, last_ = index_.find(0, static_cast<std::uint64_t>(key));
+    return last_ != id_index::none ? &last_ : nullptr;
+  }
+  // value: below 2^32 - 1. A key has one number for good.
+  void add(std::int64_t key, std::uint32_t value) { index_.insert(0, static_cast<std::uint64_t>(key), value); }
+
+ private:
+  id_index index_;
+  std::int64_t last_key_ = 0;
+  std::uint32_t last_ = id_index::none;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::detail
+// ---- hotpath/model/launch-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::model {
+
+HOTPATH_FN call_kind kind_of_call(std::string_view f) {
+  if (f.starts_with("cuda")) f.remove_prefix(4);
+  else if (f.starts_with("hip")) f.remove_prefix(3);
+  else if (f.starts_with("cu")) f.remove_prefix(2);
+  else return call_kind::other;
+  struct row { std::string_view start; call_kind kind; };
+  constexpr row rows[] = {
+    {"GraphLaunch", call_kind::graph},
+    {"StreamBeginCapture", call_kind::begin_capture}, {"StreamEndCapture", call_kind::end_capture},
+    {"LaunchHostFunc", call_kind::other},                                        // no work on a device
+    {"Launch", call_kind::kernel}, {"ModuleLaunch", call_kind::kernel},          // Launch, LaunchKernel(Ex)(C), LaunchCooperativeKernel, LaunchGrid(Async)
+    {"ExtLaunch", call_kind::kernel}, {"ExtModuleLaunch", call_kind::kernel}, {"HccModuleLaunch", call_kind::kernel},
+    {"Memcpy", call_kind::copy}, {"Memset", call_kind::set},
+  };
+  for (const row& r : rows)
+    if (f.starts_with(r.start)) return r.kind;
+  return call_kind::other;
+}
+
+HOTPATH_FN launch_links link_launches(const timeline& t) {
+  launch_links out;
+  out.call_of.assign(t.gpu.size(), no_index);
+  if (t.gpu.empty()) return out;
+  call_kinds kind(t);
+  hotpath::detail::id_index calls(t.api.size());
+  for (std::size_t i = 0; i < t.api.size(); ++i) {
+    const api_call& c = t.api[i];
+    if (c.correlation == no_id) continue;
+    bool fresh = false;
+    std::uint32_t& first = calls.insert(t.process_of(c.track), c.correlation, static_cast<std::uint32_t>(i), &fresh);
+    if (fresh) continue;
+    ++out.duplicate_calls;
+    if (kind(t.api[first].name) == call_kind::other && kind(c.name) != call_kind::other) first = static_cast<std::uint32_t>(i);
+  }
+  std::vector<bool> has_event(t.api.size(), false);
+  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
+    const gpu_event& e = t.gpu[i];
+    if (e.correlation == no_id) {
+      ++out.without_id;
+      continue;
+    }
+    const std::uint32_t call = calls.find(e.process, e.correlation);
+    out.call_of[i] = call;
+    if (call == no_index) ++out.without_call;
+    else if (!has_event[call]) has_event[call] = true;
+    else if (kind(t.api[call].name) != call_kind::graph) ++out.shared;
+  }
+  return out;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::model
 // ---- hotpath/trace/detail/links.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace::detail {
@@ -4621,27 +4833,12 @@ struct launch_link {
   std::uint32_t api, gpu;
 };
 
-// One per GPU event whose correlation an API call of its process has, by (api, gpu). Of several such calls the first in the array counts.
+// One per GPU event whose launch is in the trace, by (api, gpu).
 inline rows<launch_link> launch_links(const model::timeline& t) {
-  struct key {
-    std::uint64_t correlation;
-    std::uint32_t api;
-    std::uint16_t process;
-  };
-  rows<key> keys;
-  for (std::size_t i = 0; i < t.api.size(); ++i)
-    if (t.api[i].correlation != model::no_id) keys.push_back({t.api[i].correlation, static_cast<std::uint32_t>(i), t.process_of(t.api[i].track)});
-  sort_in_place(keys, [](const key& a, const key& b) {
-    if (a.process != b.process) return a.process < b.process;
-    return a.correlation != b.correlation ? a.correlation < b.correlation : a.api < b.api;
-  });
+  const model::launch_links calls = model::link_launches(t);
   rows<launch_link> links;
-  for (std::size_t g = 0; g < t.gpu.size(); ++g) {
-    const model::gpu_event& e = t.gpu[g];
-    if (e.correlation == model::no_id) continue;
-    const key* const low = find_first_not(keys.begin(), keys.end(), [&e](const key& k) { return k.process < e.process || (k.process == e.process && k.correlation < e.correlation); });
-    if (low != keys.end() && low->process == e.process && low->correlation == e.correlation) links.push_back({low->api, static_cast<std::uint32_t>(g)});
-  }
+  for (std::size_t g = 0; g < calls.call_of.size(); ++g)
+    if (calls.call_of[g] != model::no_index) links.push_back({calls.call_of[g], static_cast<std::uint32_t>(g)});
   sort_in_place(links, [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
   return links;
 }
@@ -4968,7 +5165,7 @@ class torch_builder {
   std::uint16_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  std::vector<std::uint32_t> track_places_, detail_places_;   // open addressing, index + 1
+  hotpath::detail::row_index track_index_, detail_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;
@@ -5212,14 +5409,6 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
   d.source_memory = memory(source), d.target_memory = memory(target);
 }
 
-HOTPATH_FN std::uint64_t hash_of(std::uint64_t h, std::uint64_t word) {
-  h = (h ^ word) * 0xd6e8feb86659fd93ull;
-  return h ^ h >> 32;
-}
-inline void rehash(std::vector<std::uint32_t>& places, std::size_t size) {
-  places.assign((std::max)(std::size_t{64}, size), 0);
-}
-
 HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o) : out_(out), options_(o) { clear(true); }
 
 HOTPATH_FN void torch_builder::clear(bool all) {
@@ -5236,7 +5425,7 @@ HOTPATH_FN void torch_builder::clear(bool all) {
   out_.details.assign(1, {});
   categories_.clear();
   category_of("");
-  rehash(track_places_, 64), rehash(detail_places_, 64);
+  track_index_.clear(), detail_index_.clear();
   for (seen_track& s : seen_) s = {};
   names_there_.clear(), tracks_there_.clear(), details_there_.clear(), categories_there_.clear();
 }
@@ -5258,23 +5447,12 @@ HOTPATH_FN std::uint16_t torch_builder::find_category(std::string_view text) {
 }
 
 HOTPATH_FN std::uint32_t torch_builder::track_row(name_id pid, name_id tid) {
-  if (2 * (out_.tracks.size() + 1) > track_places_.size()) {
-    rehash(track_places_, 4 * track_places_.size());
-    for (std::uint32_t i = 0; i < out_.tracks.size(); ++i) {
-      const model::track& t = out_.tracks[i];
-      std::size_t at = hash_of(t.pid, t.tid) & (track_places_.size() - 1);
-      while (track_places_[at] != 0) at = (at + 1) & (track_places_.size() - 1);
-      track_places_[at] = i + 1;
-    }
-  }
-  std::size_t at = hash_of(pid, tid) & (track_places_.size() - 1);
-  for (; track_places_[at] != 0; at = (at + 1) & (track_places_.size() - 1)) {
-    const model::track& t = out_.tracks[track_places_[at] - 1];
-    if (t.pid == pid && t.tid == tid) return track_places_[at] - 1;
-  }
-  out_.tracks.push_back({.pid = pid, .tid = tid});
-  track_places_[at] = static_cast<std::uint32_t>(out_.tracks.size());
-  return track_places_[at] - 1;
+  using hotpath::detail::mix;
+  const auto next = static_cast<std::uint32_t>(out_.tracks.size());
+  const std::uint32_t at = track_index_.insert(mix(pid, tid), next, [&](std::uint32_t i) { return out_.tracks[i].pid == pid && out_.tracks[i].tid == tid; },
+                                               [&](std::uint32_t i) { return mix(out_.tracks[i].pid, out_.tracks[i].tid); });
+  if (at == next) out_.tracks.push_back({.pid = pid, .tid = tid});
+  return at;
 }
 
 // Events of a file alternate among few tracks: one look at a small cache, in front of the two tables.
@@ -5301,27 +5479,17 @@ HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::stri
 
 HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
   const auto hash = [](const model::gpu_detail& x) {
-    std::uint64_t h = hash_of(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
-    h = hash_of(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
-    h = hash_of(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
-    h = hash_of(h, std::uint64_t{x.collective} << 32 | x.group);
-    h = hash_of(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
-    return hash_of(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
+    std::uint64_t h = hotpath::detail::mix(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
+    h = hotpath::detail::mix(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
+    h = hotpath::detail::mix(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
+    h = hotpath::detail::mix(h, std::uint64_t{x.collective} << 32 | x.group);
+    h = hotpath::detail::mix(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
+    return hotpath::detail::mix(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
   };
-  if (2 * (out_.details.size() + 1) > detail_places_.size()) {
-    rehash(detail_places_, 4 * detail_places_.size());
-    for (std::uint32_t i = 1; i < out_.details.size(); ++i) {
-      std::size_t at = hash(out_.details[i]) & (detail_places_.size() - 1);
-      while (detail_places_[at] != 0) at = (at + 1) & (detail_places_.size() - 1);
-      detail_places_[at] = i + 1;
-    }
-  }
-  std::size_t at = hash(d) & (detail_places_.size() - 1);
-  for (; detail_places_[at] != 0; at = (at + 1) & (detail_places_.size() - 1))
-    if (out_.details[detail_places_[at] - 1] == d) return detail_places_[at] - 1;
-  out_.details.push_back(d);
-  detail_places_[at] = static_cast<std::uint32_t>(out_.details.size());
-  return detail_places_[at] - 1;
+  const auto next = static_cast<std::uint32_t>(out_.details.size());
+  const std::uint32_t at = detail_index_.insert(hash(d), next, [&](std::uint32_t i) { return out_.details[i] == d; }, [&](std::uint32_t i) { return hash(out_.details[i]); });
+  if (at == next) out_.details.push_back(d);
+  return at;
 }
 
 HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {

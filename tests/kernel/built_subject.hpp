@@ -37,9 +37,10 @@ struct built {
     s.steps.steps.push_back({.what = what, .annotation = t.names.intern(name), .process = process});
     return static_cast<std::uint32_t>(s.steps.steps.size() - 1);
   }
-  std::uint32_t site(kernel::site v) {
-    s.map.sites.push_back(std::move(v));
-    return static_cast<std::uint32_t>(s.map.sites.size() - 1);
+  std::uint32_t site(const kernel::site_text& v) { return s.map.sites.intern(v); }
+  void move(const kernel::site_text& v) {              // all that have a site
+    for (std::uint32_t& at : s.map.site_of)
+      if (at != model::no_index) at = site(v);
   }
   void add_ns(std::string_view name, std::int64_t begin, std::int64_t duration, about a) {
     t.gpu.push_back({.begin = nanoseconds{begin}, .duration = nanoseconds{duration}, .correlation = a.correlation, .external = abouts.size(), .name = t.names.intern(name),

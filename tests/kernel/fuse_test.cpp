@@ -43,9 +43,8 @@ class typed {
     trace.gpu.push_back({.begin = nanoseconds{begin}, .duration = nanoseconds{static_cast<std::int64_t>(k.us * 1000)}, .name = trace.names.intern(k.name), .stream = k.stream,
                          .kind = set ? model::gpu_kind::set : copy ? model::gpu_kind::copy : model::gpu_kind::kernel});
     s.identities.push_back({trace.names.intern(k.name), canonical_name(k.name), short_name(k.name), classify(k.name, {.cpu_op = k.op, .site = k.place})});
-    s.map.sites.push_back({.cpu_op = k.op, .location = k.place});
     const auto i = static_cast<std::uint32_t>(s.chosen.size());
-    s.identity_of.push_back(same(k, i)), s.map.site_of.push_back(s.identity_of.back()), s.chosen.push_back(i);
+    s.identity_of.push_back(same(k, i)), s.map.site_of.push_back(s.map.sites.intern({.cpu_op = k.op, .location = k.place})), s.chosen.push_back(i);
     s.steps.step_of.push_back(static_cast<std::uint32_t>(step)), s.steps.stage_of.push_back(stage::all);
     launches.push_back(k);
   }
@@ -135,9 +134,8 @@ struct real {
         known.emplace_back(t.gpu[i].name, op);
         const std::string_view raw = t.name(t.gpu[i].name);
         s.identities.push_back({t.gpu[i].name, canonical_name(raw), short_name(raw), classify(raw, {.cpu_op = t.name(op)})});
-        s.map.sites.push_back({.cpu_op = std::string(t.name(op))});
       }
-      s.identity_of.push_back(id), s.map.site_of.push_back(id), s.chosen.push_back(i);
+      s.identity_of.push_back(id), s.map.site_of.push_back(s.map.sites.intern(kernel::site_text{.cpu_op = t.name(op)})), s.chosen.push_back(i);
     }
   }
 };

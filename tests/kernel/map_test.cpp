@@ -8,7 +8,7 @@
 #include "made_trace.hpp"
 #include "support/data.hpp"
 #include <hotpath/kernel/frame_site.hpp>
-#include <hotpath/kernel/launch.hpp>
+#include <hotpath/model/launch.hpp>
 #include <hotpath/kernel/step.hpp>
 
 using namespace hotpath::literals;
@@ -21,9 +21,9 @@ using hotpath::model::no_index;
 using hotpath_test::made_trace;
 
 namespace {
-const hotpath::kernel::site& site_of(const mapping& m, std::size_t event) {
+hotpath::kernel::site_text site_of(const mapping& m, std::size_t event) {
   REQUIRE(m.site_of[event] != no_index);
-  return m.sites[m.site_of[event]];
+  return m.sites.told(m.site_of[event]);
 }
 bool says(const mapping& m, std::string_view words) {
   for (const std::string& n : m.notes)
@@ -57,9 +57,26 @@ void replay(made_trace& m, std::initializer_list<const char*> names, nanoseconds
 }
 }  // namespace
 
+TEST_CASE("kernel: sites: equal places have one number, and are told as they were given") {
+  hotpath::kernel::site_table sites;
+  CHECK(sites.empty());
+  const hotpath::kernel::site_text linear{.cpu_op = "aten::mm", .location = "a.py:1 f", .stack = "m.py:9 run -> a.py:1 f", .priority = 285};
+  const auto at = sites.intern(linear);
+  CHECK(sites.intern(linear) == at);
+  CHECK((sites.told(at).cpu_op == "aten::mm" && sites.told(at).location == "a.py:1 f" && sites.told(at).stack == linear.stack && sites.told(at).priority == 285 && !sites.told(at).graph_replay));
+  auto other = linear;
+  other.graph_replay = true;
+  CHECK(sites.intern(other) != at);
+  const auto deep = sites.intern({.stack = "one -> two -> three -> four -> five"});
+  CHECK(sites.told(deep).stack == "two -> three -> four -> five");   // the innermost four
+  for (int i = 0; i < 5000; ++i) sites.intern({.cpu_op = "op" + std::to_string(i % 2500), .stack = "f -> g" + std::to_string(i % 50)});
+  CHECK(sites.size() == 3 + 2500);
+  CHECK(sites.intern(linear) == at);
+}
+
 TEST_CASE("kernel: API functions are told apart by name, CUDA's and HIP's, runtime and driver") {
-  using hotpath::kernel::call_kind;
-  using hotpath::kernel::kind_of_call;
+  using hotpath::model::call_kind;
+  using hotpath::model::kind_of_call;
   for (const char* f : {"cudaLaunchKernel", "cudaLaunchKernelExC_v11060", "cudaLaunchCooperativeKernel", "cuLaunchKernel", "cuLaunchKernelEx", "hipLaunchKernel", "hipModuleLaunchKernel",
                         "hipExtLaunchKernel", "hipExtModuleLaunchKernel"})
     CHECK_MESSAGE(kind_of_call(f) == call_kind::kernel, f);

@@ -279,7 +279,7 @@ TEST_CASE("kernel: a stream wait that the trace records is a dependency, and whe
 }
 
 TEST_CASE("kernel: work that follows at once on its stream is a risk by place, operator or class, else unclear or low") {
-  const auto dependency = [](const kernel::site& mine, const kernel::site& next, family next_family, double between) {
+  const auto dependency = [](const kernel::site_text& mine, const kernel::site_text& next, family next_family, double between) {
     built b;
     const auto a = b.site(mine), c = b.site(next);
     b.add("all_reduce", 0, 100, {.what = family::comm, .stream = 20, .site = a});
@@ -290,7 +290,7 @@ TEST_CASE("kernel: work that follows at once on its stream is a risk by place, o
     const auto* r = find(t, "all_reduce");
     return r != nullptr ? r->dependency : std::string("no row");
   };
-  const kernel::site x{.cpu_op = "a", .location = "x.py:1 f"}, y{.cpu_op = "b", .location = "y.py:2 g"}, same_file{.cpu_op = "c", .location = "x.py:9 h"}, nothing{};
+  const kernel::site_text x{.cpu_op = "a", .location = "x.py:1 f"}, y{.cpu_op = "b", .location = "y.py:2 g"}, same_file{.cpu_op = "c", .location = "x.py:9 h"}, nothing{};
   CHECK(dependency(x, y, family::gemm, 1) == "high (followed at once)");       // class
   CHECK(dependency(x, same_file, family::comm, 1) == "high (followed at once)");
   CHECK(dependency(x, y, family::comm, 1) == "low");
@@ -368,7 +368,7 @@ TEST_CASE("kernel: two kinds of computation hide nothing of each other") {
 
 TEST_CASE("kernel: of two traces the mapping one tells the places, by name and stage, and the formal one the times") {
   built formal = training(10, false);
-  for (auto& site : formal.s.map.sites) site.location = "graph replay of batch 32", site.graph_replay = true;
+  formal.move({.cpu_op = "c10d::allreduce_", .location = "graph replay of batch 32", .graph_replay = true});
   built eager;
   const auto prefill = eager.site({.cpu_op = "c10d::allreduce_", .location = "prefill.py:1 f", .priority = 285});
   const auto decode = eager.site({.cpu_op = "c10d::allreduce_", .location = "decode.py:1 f", .priority = 285});
@@ -463,7 +463,7 @@ TEST_CASE("kernel: words that every program has do not make a known overlap fami
 
 TEST_CASE("kernel: a known overlap family says which of its switches the server has") {
   built b = training(10, false);
-  for (auto& site : b.s.map.sites) site.location = "python/sglang/srt/batch_overlap/single_batch_overlap.py:5 combine";
+  b.move({.cpu_op = "c10d::allreduce_", .location = "python/sglang/srt/batch_overlap/single_batch_overlap.py:5 combine", .priority = 285});
   const kernel::server_args off = {{"enable_single_batch_overlap", "false"}};
   const auto t = kernel::overlap(b.s, stage::decode, {.server = &off});
   const auto* r = find(t, "all_reduce");

@@ -80,9 +80,9 @@ TEST_CASE("kernel: the table of random events is what maps and sorted lists say 
         total += e.duration.ns, ++events;
         if (b.s.steps.step_of[i] != model::no_index) steps.insert(b.s.steps.step_of[i]), ++stepped[name];
         if (b.s.map.site_of[i] != model::no_index) {
-          const auto& where = b.s.map.sites[b.s.map.site_of[i]];
-          if (!where.location.empty()) places[name][where.location] += e.duration.ns;
-          if (!where.cpu_op.empty()) ops[name][where.cpu_op] += e.duration.ns;
+          const auto where = b.s.map.sites.told(b.s.map.site_of[i]);
+          if (!where.location.empty()) places[name][std::string(where.location)] += e.duration.ns;
+          if (!where.cpu_op.empty()) ops[name][std::string(where.cpu_op)] += e.duration.ns;
         }
       }
       seen += events;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 #include <hotpath/kernel/family.hpp>
+#include <hotpath/kernel/site.hpp>
 #include <hotpath/model/timeline.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -52,15 +53,6 @@ struct step_set {
 enum class mapped_by : std::uint8_t { none, external_id, correlation, graph_join, name };  // name: the same kernel of another trace, a guess that is said
 inline constexpr std::string_view mapped_by_names[] = {"unmapped", "external id", "correlation", "graph join", "kernel name"};
 
-// Where in the program kernels were launched: interned, few per trace.
-struct site {
-  std::string cpu_op = {};                        // "aten::mm"; empty: not known
-  std::string location = {};                      // "python/sglang/srt/layers/linear.py:123 forward"; empty: not known
-  std::string stack = {};                         // the innermost four that are not noise, joined with " -> "
-  bool graph_replay = false;                      // location is that of the replay: "graph replay of batch 32", not a source line
-  int priority = 0;                               // of the location, for choosing what to show; > 200: the framework's own code
-};
-
 struct coverage {                                 // of GPU time and events, by method
   struct part { std::uint64_t events = 0; nanoseconds time{}; };
   part by[5] = {};                                // indexed by mapped_by
@@ -68,7 +60,7 @@ struct coverage {                                 // of GPU time and events, by 
 };
 
 struct mapping {
-  std::vector<site> sites;
+  site_table sites;
   std::vector<std::uint32_t> site_of;             // by GPU event: index in sites, or no_index
   std::vector<mapped_by> how;                     // by GPU event
   coverage covered;

@@ -365,10 +365,10 @@ class fuser {
         if (known == kernel) sum += share, there = true;
       if (!there && row.evidence.size() < 3) row.evidence.emplace_back(kernel, share);
       if (seq_.tokens[t].site >= s_.map.sites.size() || row.locations.size() == 4) continue;
-      const std::string& where = s_.map.sites[seq_.tokens[t].site].location;
+      const std::string_view where = s_.map.sites.text(s_.map.sites[seq_.tokens[t].site].location);
       there = where.empty();
       for (const std::string& known : row.locations) there = there || known == where;
-      if (!there) row.locations.push_back(where);
+      if (!there) row.locations.emplace_back(where);
     }
     out_.rows.push_back(std::move(row));
   }
@@ -409,7 +409,7 @@ class fuser {
       if (known || out_.chains.size() == o_.chains) continue;
       kernel_chain k;
       for (const std::uint32_t t : c.tokens) k.kernels.push_back(name(t));
-      if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites[site].location;
+      if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites.text(s_.map.sites[site].location);
       k.related = c.saving.gone, k.share = percent_of(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
       if (seq_.steps != 0) k.gain_per_step = c.saving.gain / static_cast<std::int64_t>(seq_.steps);
       out_.chains.push_back(std::move(k));

@@ -3,59 +3,20 @@
 #pragma once
 #include <string>
 #include <utility>
-#include <hotpath/core/name_table.hpp>
 #include <hotpath/core/sort.hpp>
+#include <hotpath/kernel/detail/on_track.hpp>
 #include <hotpath/kernel/frame_site.hpp>
-#include <hotpath/kernel/launch.hpp>
 #include <hotpath/kernel/map.hpp>
 #include <hotpath/kernel/name.hpp>
 #include <hotpath/kernel/step.hpp>
+#include <hotpath/model/launch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 namespace maps {
-using links::id_index;
-
-// Sites, each once. Their texts are interned: a site is told by the numbers of its operator, its location and the frames of its stack.
-class site_store {
- public:
-  struct key { std::uint32_t op = 0, location = 0, stack[4] = {}; int priority = 0; bool graph_replay = false; };   // stack: the innermost last; 0: no text
-  explicit site_store(std::vector<site>& out) : out_(out) {}
-  std::uint32_t text(std::string_view s) { return texts_.intern(s); }
-  std::uint32_t intern(const key& k) {
-    std::uint32_t n = k.op, depth = k.graph_replay ? 8 : 0;
-    for (const std::uint32_t part : {k.location, k.stack[0], k.stack[1], k.stack[2]}) n = index_.insert(depth++, both(n, part), static_cast<std::uint32_t>(index_.size()));
-    bool fresh = false;
-    const std::uint32_t at = index_.insert(depth, both(n, k.stack[3]), static_cast<std::uint32_t>(out_.size()), &fresh);
-    if (!fresh) return at;
-    site& s = out_.emplace_back();
-    s.cpu_op = texts_[k.op], s.location = texts_[k.location], s.priority = k.priority, s.graph_replay = k.graph_replay;
-    std::size_t length = 0;
-    for (const std::uint32_t frame : k.stack) length += texts_[frame].size() + between.size();
-    s.stack.reserve(length);
-    for (const std::uint32_t frame : k.stack)
-      if (frame != 0) s.stack.append(s.stack.empty() ? std::string_view() : between).append(texts_[frame]);
-    return at;
-  }
-  // A site of another store, launched by `op`.
-  std::uint32_t intern(const site& s, std::string_view op) {
-    key k{.op = text(op), .location = text(s.location), .priority = s.priority, .graph_replay = s.graph_replay};
-    std::string_view rest = s.stack;
-    for (int i = 0; i < 4 && !rest.empty(); ++i) {
-      const std::size_t end = i < 3 ? rest.find(between) : std::string_view::npos;
-      k.stack[0] = k.stack[1], k.stack[1] = k.stack[2], k.stack[2] = k.stack[3], k.stack[3] = text(rest.substr(0, end));
-      rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + between.size());
-    }
-    return intern(k);
-  }
-
- private:
-  static constexpr std::string_view between = " -> ";
-  static std::uint64_t both(std::uint32_t a, std::uint32_t b) { return (static_cast<std::uint64_t>(a) << 32) | b; }
-  std::vector<site>& out_;
-  name_table texts_;
-  id_index index_;
-};
+using hotpath::detail::id_index;
+using model::call_kind;
+using model::call_kinds;
 
 // Kernel names of several timelines as numbers that agree when the canonical names do.
 class name_join {
@@ -74,22 +35,25 @@ class name_join {
 
 // Operators and frames of one timeline at one moment of one thread.
 class resolver {
+  std::uint64_t external_hash(std::uint32_t op) const { return hotpath::detail::id_hash(t_.process_of(t_.ops[op].track), t_.ops[op].external); }
+  auto has_external(std::uint16_t process, std::uint64_t external) const {
+    return [this, process, external](std::uint32_t op) { return t_.ops[op].external == external && t_.process_of(t_.ops[op].track) == process; };
+  }
+
  public:
-  resolver(const model::timeline& t, site_store& store) : t_(t), store_(store), frames_(t.frames), ops_(t.ops), marks_(t.annotations) {
+  resolver(const model::timeline& t, site_table& sites) : t_(t), sites_(sites), frames_(t.frames), ops_(t.ops), marks_(t.annotations) {
     chains_.push_back({});                               // 0: no frame worth showing
     next_op_.assign(t.ops.size(), no_index);
-    for (std::size_t i = 0; i < t.ops.size(); ++i) {
-      const std::uint64_t id = t.ops[i].external;
-      if (id == model::no_id) continue;
-      bool fresh = false;
-      std::uint32_t& last = by_external_.insert(t.process_of(t.ops[i].track), id, static_cast<std::uint32_t>(i), &fresh);
-      if (!fresh) next_op_[i] = std::exchange(last, static_cast<std::uint32_t>(i));
+    for (std::uint32_t i = 0; i < t.ops.size(); ++i) {
+      if (t.ops[i].external == model::no_id) continue;
+      std::uint32_t& last = by_external_.insert(external_hash(i), i, has_external(t.process_of(t.ops[i].track), t.ops[i].external), [this](std::uint32_t o) { return external_hash(o); });
+      if (last != i) next_op_[i] = std::exchange(last, i);
     }
   }
 
   // The operator with the id. Of several: the innermost that holds the launch; else the one that ended last before the event began, else the nearest.
   std::uint32_t op_with(std::uint16_t process, std::uint64_t external, const model::api_call* launch, nanoseconds begin) const {
-    std::uint32_t best = external == model::no_id ? no_index : by_external_.find(process, external);
+    std::uint32_t best = external == model::no_id ? no_index : by_external_.find(hotpath::detail::id_hash(process, external), has_external(process, external));
     if (best == no_index || next_op_[best] == no_index) return best;
     std::int64_t best_away = INT64_MAX;
     unsigned looked = 0;
@@ -113,10 +77,7 @@ class resolver {
   std::uint32_t site_at(name_id op, std::uint32_t track, nanoseconds when) {
     const std::uint32_t c = track == no_index ? 0 : chain_at(track, when);
     if (op == 0 && c == 0) return no_index;
-    bool fresh = false;
-    std::uint32_t& at = sites_.insert(0, (static_cast<std::uint64_t>(op) << 32) | c, 0, &fresh);
-    if (fresh) at = store_.intern(key_of(op, chains_[c]));
-    return at;
+    return sites_.intern(site_of(op, chains_[c]));
   }
   // Of a host call: its External id, else what is around it.
   name_id op_of_call(const model::api_call& c) {
@@ -129,7 +90,7 @@ class resolver {
 
  private:
   // What the frames active at a launch come to.
-  struct chain { name_id best = 0; int priority = 0; name_id stack[4] = {}; };   // stack: the innermost last
+  struct chain { std::uint32_t around = no_index; name_id best = 0; int priority = 0; name_id stack[4] = {}; };   // stack: the innermost last
 
   std::uint32_t chain_at(std::uint32_t track, nanoseconds when) {
     std::uint32_t f = frames_.last_before(track, when);
@@ -150,25 +111,28 @@ class resolver {
     if (priority_[name] == unknown) priority_[name] = static_cast<std::int16_t>(frame_priority(t_.name(name)));
     const int priority = priority_[name];
     if (priority <= 0) return around;
-    bool fresh = false;
-    const std::uint32_t at = steps_.insert(around, name, static_cast<std::uint32_t>(chains_.size()), &fresh);
-    if (!fresh) return at;
+    const auto hash = [](std::uint32_t outer_chain, name_id frame) { return hotpath::detail::mix(outer_chain, frame); };
+    const auto next = static_cast<std::uint32_t>(chains_.size());
+    const std::uint32_t at = by_frame_.insert(hash(around, name), next, [&](std::uint32_t c) { return chains_[c].around == around && chains_[c].stack[3] == name; },
+                                              [&](std::uint32_t c) { return hash(chains_[c].around, chains_[c].stack[3]); });
+    if (at != next) return at;
     chain c = chains_[around];
+    c.around = around;
     if (priority >= c.priority) c.best = name, c.priority = priority;   // of equal ones the innermost
     c.stack[0] = c.stack[1], c.stack[1] = c.stack[2], c.stack[2] = c.stack[3], c.stack[3] = name;
     chains_.push_back(c);
     return at;
   }
-  std::uint32_t text_of(name_id frame) {                  // its location, in the store
+  name_id text_of(name_id frame) {                        // its location, among the sites' texts
     if (frame == 0) return 0;
     if (text_of_.size() != t_.names.size()) text_of_.assign(t_.names.size(), no_index);
-    if (text_of_[frame] == no_index) text_of_[frame] = store_.text(frame_location(t_.name(frame)));
+    if (text_of_[frame] == no_index) text_of_[frame] = sites_.text(frame_location(t_.name(frame)));
     return text_of_[frame];
   }
-  site_store::key key_of(name_id op, const chain& c) {
-    site_store::key k{.op = store_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
-    for (int i = 0; i < 4; ++i) k.stack[i] = text_of(c.stack[i]);
-    return k;
+  site site_of(name_id op, const chain& c) {
+    site s{.cpu_op = sites_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
+    for (int i = 0; i < 4; ++i) s.stack[i] = text_of(c.stack[i]);
+    return s;
   }
   // A trace without operators (nsys): the innermost range that the program named, but a step's.
   name_id range_around(std::uint32_t track, nanoseconds when) {
@@ -192,11 +156,11 @@ class resolver {
 
   static constexpr std::int16_t unknown = INT16_MIN;
   const model::timeline& t_;
-  site_store& store_;
-  links::on_track<model::frame> frames_;
-  links::on_track<model::cpu_op> ops_;
-  links::on_track<model::annotation> marks_;
-  id_index by_external_, steps_, sites_;
+  site_table& sites_;
+  detail::on_track<model::frame> frames_;
+  detail::on_track<model::cpu_op> ops_;
+  detail::on_track<model::annotation> marks_;
+  hotpath::detail::row_index by_external_, by_frame_;
   std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_;
   std::vector<std::int16_t> priority_;
   std::vector<chain> chains_;
@@ -423,7 +387,7 @@ class graph_joiner {
 // Everything map_events() works on.
 class mapper {
  public:
-  mapper(const model::timeline& t, const mapping_inputs& in, const step_set& steps) : t_(t), in_(in), steps_(steps), store_(out_.sites), own_(t, store_) {}
+  mapper(const model::timeline& t, const mapping_inputs& in, const step_set& steps) : t_(t), in_(in), steps_(steps), own_(t, out_.sites) {}
   mapping run() {
     out_.site_of.assign(t_.gpu.size(), no_index), out_.how.assign(t_.gpu.size(), mapped_by::none);
     find_replays();
@@ -445,7 +409,7 @@ class mapper {
     mapped_by how = op != no_index ? mapped_by::external_id : mapped_by::correlation;
     std::uint32_t site = no_index;
     if (launch != nullptr) site = own_.site_at(op != no_index ? t_.ops[op].name : own_.op_of_call(*launch), launch->track, launch->begin);
-    if (op != no_index && (site == no_index || out_.sites[site].location.empty())) {      // no launch, or no Python on its thread: the operator's own moment
+    if (op != no_index && (site == no_index || out_.sites[site].location == 0)) {      // no launch, or no Python on its thread: the operator's own moment
       const model::cpu_op& o = t_.ops[op];
       const std::int64_t half = o.duration.ns / 2;
       site = own_.site_at(o.name, o.track, o.begin + nanoseconds(half < 1000 ? half : 1000));
@@ -515,7 +479,7 @@ class mapper {
     if (at != no_index) return at;
     std::string place = "graph replay";
     if (const std::optional<std::int64_t> batch = batch_of(step_index)) place.append(" of batch ").append(std::to_string(*batch));
-    return at = store_.intern({.location = store_.text(place), .graph_replay = true});
+    return at = out_.sites.intern(site{.location = out_.sites.text(place), .graph_replay = true});
   }
 
   void join_graphs() {
@@ -530,7 +494,7 @@ class mapper {
     find_captured(t_, 0, join, graphs);
     for (const model::timeline* const capture : in_.captures) {
       find_captured(*capture, sources.size(), join, graphs);
-      others.emplace_back(*capture, store_);
+      others.emplace_back(*capture, out_.sites);
       sources.push_back(&others.back());
     }
     captured_ = graphs.size();
@@ -555,7 +519,7 @@ class mapper {
       const auto add = [&](coverage::part& p) { ++p.events, p.time += t_.gpu[i].duration; };
       add(out_.covered.by[static_cast<std::size_t>(out_.how[i])]);
       const std::uint32_t s = out_.site_of[i];
-      if (s != no_index && !out_.sites[s].graph_replay && !out_.sites[s].location.empty()) add(out_.covered.with_location);
+      if (s != no_index && !out_.sites[s].graph_replay && out_.sites[s].location != 0) add(out_.covered.with_location);
     }
   }
   void say();
@@ -565,7 +529,6 @@ class mapper {
   const mapping_inputs& in_;
   const step_set& steps_;
   mapping out_;
-  site_store store_;
   resolver own_;
   std::vector<bool> replayed_;
   std::vector<std::uint32_t> replay_events_, replay_sites_;   // the latter by step, then that of none
@@ -579,7 +542,6 @@ inline void mapper::borrow_by_name() {
   const step_set from_steps = find_steps(from);
   const mapping theirs = map_events(from, {.captures = in_.captures, .steps = &from_steps});
   name_join join;
-  name_table texts;                                        // operators of both
   std::vector<std::uint32_t> their_names, our_names;
   struct choice { std::uint32_t site = no_index, other = 0; nanoseconds time{}; };   // other: sites beside it
   std::vector<choice> sums, choices;
@@ -590,7 +552,7 @@ inline void mapper::borrow_by_name() {
   // Time by (name, stage, site), and for any stage; then the best site of each (operator or any operator, name, stage).
   for (std::size_t i = 0; i < from.gpu.size(); ++i) {
     const std::uint32_t s = theirs.site_of[i];
-    if (s == no_index || theirs.sites[s].graph_replay || theirs.sites[s].location.empty()) continue;
+    if (s == no_index || theirs.sites[s].graph_replay || theirs.sites[s].location == 0) continue;
     const std::uint32_t name = join.of(from, from.gpu[i].name, their_names);
     for (const std::uint32_t at : {static_cast<std::uint32_t>(from_steps.stage_of[i]), any_stage}) {
       bool fresh = false;
@@ -600,7 +562,7 @@ inline void mapper::borrow_by_name() {
     }
   }
   for (std::size_t k = 0; k < sums.size(); ++k) {
-    for (const std::uint32_t op : {std::uint32_t{0}, texts.intern(theirs.sites[sums[k].site].cpu_op)}) {
+    for (const name_id op : {name_id{0}, out_.sites.text(theirs.sites.text(theirs.sites[sums[k].site].cpu_op))}) {
       bool fresh = false;
       const std::uint32_t c = choice_of.insert(op, sum_keys[k].second, static_cast<std::uint32_t>(choices.size()), &fresh);
       if (fresh) choices.push_back(sums[k]);
@@ -610,16 +572,16 @@ inline void mapper::borrow_by_name() {
   for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
     const std::uint32_t mine = out_.site_of[i];
     const bool replay = mine != no_index && out_.sites[mine].graph_replay;
-    if (mine != no_index && !replay && !out_.sites[mine].location.empty()) continue;
-    const std::string own_op = mine != no_index && !replay ? out_.sites[mine].cpu_op : std::string();
-    const std::uint32_t name = join.of(t_, t_.gpu[i].name, our_names), op = texts.find(own_op);
-    if (!own_op.empty() && op == 0) continue;                // that operator is not in the mapping trace: another path
+    if (mine != no_index && !replay && out_.sites[mine].location != 0) continue;
+    const name_id op = mine != no_index && !replay ? out_.sites[mine].cpu_op : 0;   // one that is not in the mapping trace: another path, no choice
+    const std::uint32_t name = join.of(t_, t_.gpu[i].name, our_names);
     std::uint32_t c = no_index;
     for (const std::uint32_t at : {static_cast<std::uint32_t>(steps_.stage_of[i]), static_cast<std::uint32_t>(stage::all), any_stage})
       if (c == no_index) c = choice_of.find(op, key(name, at));
     if (c == no_index) continue;
-    const site& s = theirs.sites[choices[c].site];
-    out_.site_of[i] = store_.intern(s, own_op.empty() ? s.cpu_op : own_op);
+    site_text s = theirs.sites.told(choices[c].site);
+    if (op != 0) s.cpu_op = out_.sites.text(op);
+    out_.site_of[i] = out_.sites.intern(s);
     if (out_.how[i] == mapped_by::none) out_.how[i] = mapped_by::name;
     ++borrowed_, ambiguous_ += choices[c].other != 0 ? 1u : 0u;
   }

@@ -2,7 +2,7 @@
 // hotpath/kernel/map.hpp - where in the program each GPU event comes from: operator, Python line, stack; through CUDA and HIP graphs, too.
 //
 //     kernel::mapping m = kernel::map_events(timeline, {.captures = captures});      // captures: traces recorded while graphs were captured
-//     const kernel::site& s = m.sites[m.site_of[i]];                                 // s.cpu_op, s.location, s.stack; m.how[i] says how it was found
+//     const kernel::site_text s = m.sites.told(m.site_of[i]);                        // s.cpu_op, s.location, s.stack; m.how[i] says how it was found
 //
 //   In this order: the operator with the event's External id; the call that launched it (correlation), its External id or the innermost operator
 //   around it on its thread. Python frames are those active at the launch; the rules of frame_site.hpp choose the one that is shown.

@@ -3,7 +3,7 @@
 #pragma once
 #include <cstdio>
 #include <hotpath/core/text.hpp>
-#include <hotpath/kernel/launch.hpp>
+#include <hotpath/model/launch.hpp>
 #include <hotpath/kernel/overlap.hpp>
 #include <hotpath/kernel/server_args.hpp>
 #include <hotpath/kernel/table-inl.hpp>
@@ -267,7 +267,7 @@ inline idle_parts why_idle(const subject& s, const gap& g, const std::vector<std
   out[idle_cause::sync_wait] = sync;
   out[idle_cause::host_bound] = cut - g.time.begin - sync;
   const nanoseconds rest = g.time.end - cut;
-  if (kind_of_call(t.name(call.name)) == call_kind::graph || after.graph != no_index) {
+  if (model::kind_of_call(t.name(call.name)) == model::call_kind::graph || after.graph != no_index) {
     out[idle_cause::graph_gap] = rest;
   } else if (before.stream != after.stream && (is_comm(s, g.before) || is_comm(s, g.after))) {
     out[idle_cause::communication] = rest;
@@ -294,10 +294,8 @@ inline device_time account(const subject& s, stage at, const selection& v, const
   out.exposed_comm = beside.exposed, out.overlapped = beside.overlapped;
   out.unknown = graphs_not_recorded(s);
   if (out.unknown) return out;
-  // look_at() has linked them; a subject made by hand may leave that out.
-  const bool linked = s.steps.launch_of.size() == s.trace->gpu.size();
-  const std::vector<std::uint32_t> made = linked ? std::vector<std::uint32_t>() : link_launches(*s.trace).call_of;
-  const std::vector<std::uint32_t>& call_of = linked ? s.steps.launch_of : made;
+  std::vector<std::uint32_t> made;
+  const std::vector<std::uint32_t>& call_of = launches_of(s, made);
   const blocking_calls blocking = find_blocking(s, call_of);
   std::vector<std::uint32_t> entry(s.steps.steps.size(), no_index);
   for (const gap& g : gaps(s, at)) {
@@ -352,14 +350,15 @@ inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, co
   if (tight < between) return tie::none;
   const site *mine = site_at(s, event), *theirs = site_at(s, other);
   if (mine != nullptr && theirs != nullptr) {
-    const bool located = !mine->location.empty() && !theirs->location.empty() && !mine->graph_replay && !theirs->graph_replay;
-    if (located && (file_of(mine->location) == file_of(theirs->location) || function_of(mine->location) == function_of(theirs->location))) return tie::risk;
-    if (!mine->cpu_op.empty() && mine->cpu_op == theirs->cpu_op) return tie::risk;
+    const bool located = mine->location != 0 && theirs->location != 0 && !mine->graph_replay && !theirs->graph_replay;
+    const std::string_view here = s.map.sites.text(mine->location), there = s.map.sites.text(theirs->location);
+    if (located && (file_of(here) == file_of(there) || function_of(here) == function_of(there))) return tie::risk;
+    if (mine->cpu_op != 0 && mine->cpu_op == theirs->cpu_op) return tie::risk;
   }
   const overlap_class x = class_of_identity[s.identity_of[event]], y = class_of_identity[s.identity_of[other]];
   if (x == overlap_class::comm && y != overlap_class::comm) return tie::risk;
   if ((x == overlap_class::elementwise || x == overlap_class::memory) && y != overlap_class::other) return tie::risk;
-  const bool mapped = mine != nullptr && theirs != nullptr && !(mine->location.empty() && mine->cpu_op.empty()) && !(theirs->location.empty() && theirs->cpu_op.empty());
+  const bool mapped = mine != nullptr && theirs != nullptr && (mine->location != 0 || mine->cpu_op != 0) && (theirs->location != 0 || theirs->cpu_op != 0);
   return mapped ? tie::none : tie::unclear;
 }
 

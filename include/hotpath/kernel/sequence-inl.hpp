@@ -2,8 +2,8 @@
 // hotpath/kernel/sequence-inl.hpp - bodies of kernel/sequence.hpp.
 #pragma once
 #include <utility>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/sort.hpp>
-#include <hotpath/kernel/detail/key_numbers.hpp>
 #include <hotpath/kernel/sequence.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -17,7 +17,7 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   sequence out;
   if (s.trace == nullptr) return out;
   const auto& gpu = s.trace->gpu;
-  detail::key_numbers streams, tokens, steps;
+  hotpath::detail::id_index streams, tokens, steps;
   std::vector<std::uint32_t> stream_of, token_of, event_of, size;
   std::uint64_t last_stream_key = 0;
   std::uint32_t last_stream = no_index;
@@ -25,15 +25,15 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
     if (i >= gpu.size() || (i < s.steps.stage_of.size() ? s.steps.stage_of[i] : stage::all) != at) continue;
     const auto& e = gpu[i];
     const std::uint64_t stream_key = std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream;
-    if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams[stream_key];
+    if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams.number(stream_key);
     const std::uint32_t identity = detail::at_or_none(s.identity_of, i), site = detail::at_or_none(s.map.site_of, i);
-    const std::uint32_t t = tokens[std::uint64_t{identity} << 32 | site];
+    const std::uint32_t t = tokens.number(std::uint64_t{identity} << 32 | site);
     if (t == out.tokens.size()) out.tokens.push_back({.identity = identity, .site = site, .kind = e.kind});
     ++out.tokens[t].launches, out.tokens[t].time += e.duration, out.total += e.duration;
     stream_of.push_back(last_stream), token_of.push_back(t), event_of.push_back(i);
     if (last_stream >= size.size()) size.resize(last_stream + 1, 0);
     ++size[last_stream];
-    if (const std::uint32_t step = detail::at_or_none(s.steps.step_of, i); step != no_index) static_cast<void>(steps[step]);
+    if (const std::uint32_t step = detail::at_or_none(s.steps.step_of, i); step != no_index) steps.insert(0, step, 0);
   }
   out.steps = steps.size();
   // Stream by stream; within one, the timeline's order, which is that of the begins.
@@ -60,10 +60,11 @@ HOTPATH_FN std::optional<loop> find_loop(std::span<const std::uint32_t> tokens, 
   const std::size_t n = tokens.size();
   if (n < 6) return {};
   // How far back the same three tokens stood last: the period stands out.
-  detail::key_numbers grams;
+  using hotpath::detail::mix;
+  hotpath::detail::id_index grams;
   std::vector<std::uint32_t> last, votes((std::min)(std::size_t{max_period}, n / 3) + 1, 0);
   for (std::size_t i = 0; i + 2 < n; ++i) {
-    const std::uint32_t g = grams[detail::mix(detail::mix(detail::mix(0, tokens[i]), tokens[i + 1]), tokens[i + 2])];
+    const std::uint32_t g = grams.number(mix(mix(mix(0, tokens[i]), tokens[i + 1]), tokens[i + 2]));
     if (g == last.size()) {
       last.push_back(static_cast<std::uint32_t>(i));
       continue;
@@ -135,11 +136,11 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
   }
   // One kernel at several places is one kernel here.
   const auto name_of = [&](std::uint32_t t) { return std::uint64_t{s.identities[seq.tokens[t].identity].raw}; };
-  detail::key_numbers runs, names;
+  hotpath::detail::id_index runs, names;
   std::vector<std::uint64_t> launches;
   for (std::size_t t = 0; t < fusable.size(); ++t) {
     if (!fusable[t]) continue;
-    const std::uint32_t k = names[name_of(static_cast<std::uint32_t>(t))];
+    const std::uint32_t k = names.number(name_of(static_cast<std::uint32_t>(t)));
     if (k == launches.size()) launches.push_back(0);
     launches[k] += seq.tokens[t].launches;
   }
@@ -151,8 +152,8 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
   const auto close = [&] {
     if (n >= 2) {
       std::uint64_t h = n;
-      for (std::size_t k = 0; k < n; ++k) h = detail::mix(h, name_of(seq.token_at[at[k]]));
-      const std::uint32_t r = runs[h];
+      for (std::size_t k = 0; k < n; ++k) h = hotpath::detail::mix(h, name_of(seq.token_at[at[k]]));
+      const std::uint32_t r = runs.number(h);
       if (r == found.size()) {
         chain c;
         for (std::size_t k = 0; k < n; ++k) c.tokens.push_back(seq.token_at[at[k]]);
@@ -185,7 +186,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
     for (const std::uint32_t t : c.tokens) {
       std::uint64_t times_in = 0;
       for (const std::uint32_t u : c.tokens) times_in += name_of(u) == name_of(t);
-      rarest = (std::min)(rarest, launches[names[name_of(t)]] / times_in);
+      rarest = (std::min)(rarest, launches[names.number(name_of(t))] / times_in);
     }
     c.adjacency = rarest == 0 ? 0 : 100.0 * static_cast<double>(c.repetitions) / static_cast<double>(rarest);
     const double share = seq.total.ns <= 0 ? 0 : 100.0 * static_cast<double>(c.saving.gone.ns) / static_cast<double>(seq.total.ns);

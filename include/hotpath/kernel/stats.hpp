@@ -18,7 +18,7 @@
 #include <string>
 #include <string_view>
 #include <vector>
-#include <hotpath/core/detail/id_map.hpp>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/rows.hpp>
 #include <hotpath/model/timeline.hpp>
 

@@ -4,7 +4,7 @@
 #include <utility>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/core/text.hpp>
-#include <hotpath/kernel/launch.hpp>
+#include <hotpath/model/launch.hpp>
 #include <hotpath/kernel/step.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -410,7 +410,7 @@ class stage_fallback {
     if (step == no_index) step = w.step;
   }
   stage file_;
-  links::id_index ids_;
+  hotpath::detail::id_index ids_;
   std::vector<window> by_id_;
   windows gpu_, told_;
 };
@@ -419,7 +419,7 @@ class stage_fallback {
 inline void sum_steps(const model::timeline& t, step_set& out) {
   struct covered { nanoseconds to{}; std::uint16_t device = 0; };
   std::vector<covered> state(out.steps.size());
-  call_kinds kind(t);
+  model::call_kinds kind(t);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     if (out.step_of[i] == no_index) continue;
     const model::gpu_event& e = t.gpu[i];
@@ -435,15 +435,15 @@ inline void sum_steps(const model::timeline& t, step_set& out) {
     ++s.events;
     if (e.kind == model::gpu_kind::graph) s.graph = true;
     const std::uint32_t call = out.launch_of[i];
-    if (call != no_index && !s.graph) s.graph = kind(t.api[call].name) == call_kind::graph;
+    if (call != no_index && !s.graph) s.graph = kind(t.api[call].name) == model::call_kind::graph;
   }
 }
 
 // Where the call is not in the trace, the operator that has the event's External id tells when the host launched it, too.
-inline links::id_index operators_of_unlaunched(const model::timeline& t, const step_set& s) {
+inline hotpath::detail::id_index operators_of_unlaunched(const model::timeline& t, const step_set& s) {
   bool wanted = false;
   for (std::size_t i = 0; i < t.gpu.size() && !wanted; ++i) wanted = s.launch_of[i] == no_index && t.gpu[i].external != model::no_id;
-  links::id_index ops(wanted ? t.ops.size() : 0);
+  hotpath::detail::id_index ops(wanted ? t.ops.size() : 0);
   for (std::size_t i = 0; wanted && i < t.ops.size(); ++i)
     if (t.ops[i].external != model::no_id) ops.insert(t.process_of(t.ops[i].track), t.ops[i].external, static_cast<std::uint32_t>(i));
   return ops;
@@ -468,11 +468,11 @@ HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
   step_set out;
   const std::size_t n = t.gpu.size();
   out.step_of.assign(n, no_index), out.stage_of.assign(n, stage::all), out.source_of.assign(n, stage_source::none);
-  launch_links launched = link_launches(t);
+  model::launch_links launched = model::link_launches(t);
   out.launch_of = std::move(launched.call_of), out.duplicate_calls = launched.duplicate_calls, out.shared_ids = launched.shared;
   const steps::step_finder steps(t, out);
   const steps::stage_fallback fallback(t, out, steps, options.file_label);
-  const links::id_index ops = steps::operators_of_unlaunched(t, out);
+  const hotpath::detail::id_index ops = steps::operators_of_unlaunched(t, out);
   for (std::size_t i = 0; i < n; ++i) {
     const model::gpu_event& e = t.gpu[i];
     const std::uint32_t call = out.launch_of[i];

@@ -3,7 +3,7 @@
 #pragma once
 #include <utility>
 #include <hotpath/kernel/family.hpp>
-#include <hotpath/kernel/launch.hpp>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/kernel/name.hpp>
 #include <hotpath/kernel/step.hpp>
 #include <hotpath/kernel/subject.hpp>
@@ -37,11 +37,10 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
 // An identity for each (name, operator): names are read once, and operators once, where a name leaves the family open.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
-  links::id_index by_site, by_operator, by_name;
-  name_table operators;
+  hotpath::detail::id_index by_site, by_operator, by_name;
   std::vector<identity> of_name;                         // without the operator
-  std::vector<kernel_identity> of_operator;              // by its number, once asked
-  std::vector<bool> asked;
+  std::vector<kernel_identity> of_operator(s.map.sites.texts());   // once asked
+  std::vector<bool> asked(of_operator.size());
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
     const bool graph = e.kind == model::gpu_kind::graph;
@@ -49,8 +48,8 @@ inline void identify(const model::timeline& t, subject& s) {
     bool fresh = false;
     std::uint32_t& known = by_site.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
     if (fresh) {
-      const hints h = at == no_index || s.map.sites[at].graph_replay ? hints{} : hints{s.map.sites[at].cpu_op, s.map.sites[at].location};
-      const name_id op = operators.intern(h.cpu_op);
+      const site where = at == no_index || s.map.sites[at].graph_replay ? site{} : s.map.sites[at];
+      const name_id op = where.cpu_op;
       const auto next = static_cast<std::uint32_t>(s.identities.size());
       known = by_operator.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | op, next, &fresh);
       if (fresh) {
@@ -58,8 +57,7 @@ inline void identify(const model::timeline& t, subject& s) {
         const std::string_view raw = t.name(e.name);
         if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
         identity id = of_name[n];
-        if (asked.size() <= op) asked.resize(op + 1), of_operator.resize(op + 1);
-        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch(h);
+        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch({s.map.sites.text(op), s.map.sites.text(where.location)});
         if (id.is.guess && !of_operator[op].rule.empty()) id.is = of_operator[op];
         if (graph) id.is = {.what = family::graph, .rule = "graph"};
         s.identities.push_back(std::move(id));

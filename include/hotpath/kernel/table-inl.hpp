@@ -3,6 +3,7 @@
 #pragma once
 #include <hotpath/kernel/interval-inl.hpp>
 #include <hotpath/kernel/table.hpp>
+#include <hotpath/model/launch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
@@ -31,7 +32,10 @@ HOTPATH_FN nanoseconds quantile(std::vector<std::int64_t>& values, unsigned perc
   return nanoseconds{at + static_cast<std::int64_t>(between / 100 * part + (between % 100 * part + 50) / 100)};
 }
 
-HOTPATH_FN bool launches_graph(std::string_view api_name) { return api_name.find("GraphLaunch") != std::string_view::npos; }
+HOTPATH_FN const std::vector<std::uint32_t>& launches_of(const subject& s, std::vector<std::uint32_t>& made) {
+  if (s.steps.launch_of.size() == s.trace->gpu.size()) return s.steps.launch_of;
+  return made = model::link_launches(*s.trace).call_of;
+}
 
 // Ends of stage arrays that a subject built by hand may leave out.
 inline stage stage_at(const subject& s, std::uint32_t event) { return event < s.steps.stage_of.size() ? s.steps.stage_of[event] : stage::all; }
@@ -150,27 +154,20 @@ HOTPATH_FN std::optional<std::string> graphs_not_recorded(const subject& s) {
   }
   constexpr double enough = 5;  // percent, of the time and of the launches
   std::uint64_t missing = 0, launches = 0;
-  struct launch { std::uint64_t correlation; std::uint16_t process; bool seen; };
-  std::vector<launch> all;
-  std::vector<std::uint8_t> kind(t.names.size());  // 0: not looked at, 1: no graph launch, 2: one
-  for (const model::api_call& a : t.api) {
-    std::uint8_t& k = kind[a.name];
-    if (k == 0) k = tables::launches_graph(t.name(a.name)) ? 2 : 1;
-    if (k == 2 && a.correlation != model::no_id && a.begin <= last && first <= a.end()) all.push_back({a.correlation, t.process_of(a.track), false});
+  std::vector<std::uint32_t> graph_calls;
+  model::call_kinds kind(t);
+  for (std::uint32_t i = 0; i < t.api.size(); ++i) {
+    const model::api_call& a = t.api[i];
+    if (a.correlation != model::no_id && kind(a.name) == model::call_kind::graph && a.begin <= last && first <= a.end()) graph_calls.push_back(i);
   }
-  if (!all.empty()) {
-    std::vector<std::uint8_t> looked_at(std::size_t{1} << 16);  // processes that were left out have no chosen events, and need none
-    for (const std::uint32_t i : s.chosen) looked_at[t.gpu[i].process] = 1;
-    const auto less = [](const launch& a, const launch& b) { return a.process != b.process ? a.process < b.process : a.correlation < b.correlation; };
-    sort_in_place(all, less);
-    launch* recent = nullptr;
-    for (const model::gpu_event& e : t.gpu) {
-      if (e.correlation == model::no_id || (recent != nullptr && recent->correlation == e.correlation && recent->process == e.process)) continue;
-      launch *const end = all.data() + all.size(), *const at = find_first_not(all.data(), end, [&](const launch& l) { return less(l, {e.correlation, e.process, false}); });
-      if (at != end && at->correlation == e.correlation && at->process == e.process) at->seen = true, recent = at;
-    }
-    for (const launch& l : all)
-      if (looked_at[l.process] != 0) ++launches, missing += l.seen ? 0 : 1;
+  if (!graph_calls.empty()) {
+    std::vector<std::uint32_t> made;
+    std::vector<bool> seen(t.api.size()), looked_at(std::size_t{1} << 16);   // processes that were left out have no chosen events, and need none
+    for (const std::uint32_t call : tables::launches_of(s, made))
+      if (call < seen.size()) seen[call] = true;
+    for (const std::uint32_t i : s.chosen) looked_at[t.gpu[i].process] = true;
+    for (const std::uint32_t call : graph_calls)
+      if (looked_at[t.process_of(t.api[call].track)]) ++launches, missing += seen[call] ? 0u : 1u;
   }
   std::string why;
   if (rows != 0 && tables::percent(in_rows, whole) >= enough) {
@@ -231,42 +228,40 @@ struct site_times {
     for (const std::uint32_t i : touched) time[i] = {}, launches[i] = 0;
     touched.clear();
   }
-  void fill(const std::vector<site>& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op);
+  void fill(const site_table& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op);
 };
 
-HOTPATH_FN void site_times::fill(const std::vector<site>& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op) {
+HOTPATH_FN void site_times::fill(const site_table& sites, nanoseconds total, std::vector<place>& places, std::string& cpu_op) {
   struct candidate { std::uint32_t first = 0; nanoseconds time{}; std::uint64_t launches = 0; bool own = false; };
   std::vector<candidate> of_ops, of_places;
-  // Equal words stand together after a sort by them: their sum needs no map.
-  const auto reduce = [&](auto word, std::vector<candidate>& out) {
-    const auto longer = [&](std::uint32_t a, std::uint32_t b) { return time[a] != time[b] ? time[b] < time[a] : a < b; };
+  // Equal texts have equal numbers, and stand together after a sort by them: their sum needs no map.
+  const auto reduce = [&](name_id site::*word, std::vector<candidate>& out) {
     sort_in_place(touched, [&](std::uint32_t a, std::uint32_t b) {
-      const int order = word(a).compare(word(b));
-      return order != 0 ? order < 0 : longer(a, b);
+      if (sites[a].*word != sites[b].*word) return sites[a].*word < sites[b].*word;
+      return time[a] != time[b] ? time[b] < time[a] : a < b;
     });
     for (const std::uint32_t i : touched) {
-      if (word(i).empty()) continue;
-      if (out.empty() || word(out.back().first) != word(i)) out.push_back({.first = i});
+      if (sites[i].*word == 0) continue;
+      if (out.empty() || sites[out.back().first].*word != sites[i].*word) out.push_back({.first = i});
       add(out.back().time, time[i]);
       out.back().launches += launches[i];
       out.back().own = out.back().own || sites[i].priority > 200;
     }
+    const bool place = word == &site::location;        // of places the framework's own go first
     sort_in_place(out, [&](const candidate& a, const candidate& b) {
-      if (a.own != b.own) return a.own;
+      if (place && a.own != b.own) return a.own;
       if (a.time != b.time) return b.time < a.time;
-      return a.launches != b.launches ? a.launches > b.launches : word(a.first) < word(b.first);
+      if (place && a.launches != b.launches) return a.launches > b.launches;
+      return sites.text(sites[a.first].*word) < sites.text(sites[b.first].*word);
     });
   };
-  reduce([&](std::uint32_t i) -> const std::string& { return sites[i].location; }, of_places);
+  reduce(&site::location, of_places);
   for (std::size_t i = 0; i < of_places.size() && i < 2; ++i) {
-    const site& longest = sites[of_places[i].first];
-    places.push_back({.location = longest.location, .cpu_op = longest.cpu_op, .stack = longest.stack, .share = percent(of_places[i].time, total)});
+    site_text longest = sites.told(of_places[i].first);
+    places.push_back({.location = std::string(longest.location), .cpu_op = std::string(longest.cpu_op), .stack = std::move(longest.stack), .share = percent(of_places[i].time, total)});
   }
-  reduce([&](std::uint32_t i) -> const std::string& { return sites[i].cpu_op; }, of_ops);
-  sort_in_place(of_ops, [&](const candidate& a, const candidate& b) {
-    return a.time != b.time ? b.time < a.time : sites[a.first].cpu_op < sites[b.first].cpu_op;
-  });
-  if (!of_ops.empty()) cpu_op = sites[of_ops[0].first].cpu_op;
+  reduce(&site::cpu_op, of_ops);
+  if (!of_ops.empty()) cpu_op = sites.text(sites[of_ops[0].first].cpu_op);
 }
 
 // Ranks of the events' processes: dense, in ascending order; empty below two.

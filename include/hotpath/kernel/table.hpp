@@ -54,7 +54,8 @@ interval span_of(const model::gpu_event& e);        // clamped to +-73 years, so
 void add(nanoseconds& sum, nanoseconds more);       // stays at the largest value
 nanoseconds busy_of(const subject& s, const selection& v);
 double percent(nanoseconds part, nanoseconds whole); // 0 of nothing
-bool launches_graph(std::string_view api_name);
+// The call that launched each GPU event: as look_at() found it, or, for a subject made by hand that leaves it out, in `made`.
+const std::vector<std::uint32_t>& launches_of(const subject& s, std::vector<std::uint32_t>& made);
 nanoseconds quantile(std::vector<std::int64_t>& values, unsigned percent);  // type 7, rounded half up; reorders; 0 of nothing
 }  // namespace tables
 

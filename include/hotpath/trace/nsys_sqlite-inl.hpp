@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
-#include <hotpath/core/detail/id_map.hpp>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/rows.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/core/text.hpp>

@@ -3,6 +3,7 @@
 #pragma once
 #include <unistd.h>
 #include <cstring>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/core/thread.hpp>
 #include <hotpath/trace/file_name.hpp>
@@ -106,14 +107,6 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
   d.source_memory = memory(source), d.target_memory = memory(target);
 }
 
-HOTPATH_FN std::uint64_t hash_of(std::uint64_t h, std::uint64_t word) {
-  h = (h ^ word) * 0xd6e8feb86659fd93ull;
-  return h ^ h >> 32;
-}
-inline void rehash(std::vector<std::uint32_t>& places, std::size_t size) {
-  places.assign((std::max)(std::size_t{64}, size), 0);
-}
-
 HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o) : out_(out), options_(o) { clear(true); }
 
 HOTPATH_FN void torch_builder::clear(bool all) {
@@ -130,7 +123,7 @@ HOTPATH_FN void torch_builder::clear(bool all) {
   out_.details.assign(1, {});
   categories_.clear();
   category_of("");
-  rehash(track_places_, 64), rehash(detail_places_, 64);
+  track_index_.clear(), detail_index_.clear();
   for (seen_track& s : seen_) s = {};
   names_there_.clear(), tracks_there_.clear(), details_there_.clear(), categories_there_.clear();
 }
@@ -152,23 +145,12 @@ HOTPATH_FN std::uint16_t torch_builder::find_category(std::string_view text) {
 }
 
 HOTPATH_FN std::uint32_t torch_builder::track_row(name_id pid, name_id tid) {
-  if (2 * (out_.tracks.size() + 1) > track_places_.size()) {
-    rehash(track_places_, 4 * track_places_.size());
-    for (std::uint32_t i = 0; i < out_.tracks.size(); ++i) {
-      const model::track& t = out_.tracks[i];
-      std::size_t at = hash_of(t.pid, t.tid) & (track_places_.size() - 1);
-      while (track_places_[at] != 0) at = (at + 1) & (track_places_.size() - 1);
-      track_places_[at] = i + 1;
-    }
-  }
-  std::size_t at = hash_of(pid, tid) & (track_places_.size() - 1);
-  for (; track_places_[at] != 0; at = (at + 1) & (track_places_.size() - 1)) {
-    const model::track& t = out_.tracks[track_places_[at] - 1];
-    if (t.pid == pid && t.tid == tid) return track_places_[at] - 1;
-  }
-  out_.tracks.push_back({.pid = pid, .tid = tid});
-  track_places_[at] = static_cast<std::uint32_t>(out_.tracks.size());
-  return track_places_[at] - 1;
+  using hotpath::detail::mix;
+  const auto next = static_cast<std::uint32_t>(out_.tracks.size());
+  const std::uint32_t at = track_index_.insert(mix(pid, tid), next, [&](std::uint32_t i) { return out_.tracks[i].pid == pid && out_.tracks[i].tid == tid; },
+                                               [&](std::uint32_t i) { return mix(out_.tracks[i].pid, out_.tracks[i].tid); });
+  if (at == next) out_.tracks.push_back({.pid = pid, .tid = tid});
+  return at;
 }
 
 // Events of a file alternate among few tracks: one look at a small cache, in front of the two tables.
@@ -195,27 +177,17 @@ HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::stri
 
 HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
   const auto hash = [](const model::gpu_detail& x) {
-    std::uint64_t h = hash_of(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
-    h = hash_of(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
-    h = hash_of(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
-    h = hash_of(h, std::uint64_t{x.collective} << 32 | x.group);
-    h = hash_of(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
-    return hash_of(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
+    std::uint64_t h = hotpath::detail::mix(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
+    h = hotpath::detail::mix(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
+    h = hotpath::detail::mix(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
+    h = hotpath::detail::mix(h, std::uint64_t{x.collective} << 32 | x.group);
+    h = hotpath::detail::mix(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
+    return hotpath::detail::mix(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
   };
-  if (2 * (out_.details.size() + 1) > detail_places_.size()) {
-    rehash(detail_places_, 4 * detail_places_.size());
-    for (std::uint32_t i = 1; i < out_.details.size(); ++i) {
-      std::size_t at = hash(out_.details[i]) & (detail_places_.size() - 1);
-      while (detail_places_[at] != 0) at = (at + 1) & (detail_places_.size() - 1);
-      detail_places_[at] = i + 1;
-    }
-  }
-  std::size_t at = hash(d) & (detail_places_.size() - 1);
-  for (; detail_places_[at] != 0; at = (at + 1) & (detail_places_.size() - 1))
-    if (out_.details[detail_places_[at] - 1] == d) return detail_places_[at] - 1;
-  out_.details.push_back(d);
-  detail_places_[at] = static_cast<std::uint32_t>(out_.details.size());
-  return detail_places_[at] - 1;
+  const auto next = static_cast<std::uint32_t>(out_.details.size());
+  const std::uint32_t at = detail_index_.insert(hash(d), next, [&](std::uint32_t i) { return out_.details[i] == d; }, [&](std::uint32_t i) { return hash(out_.details[i]); });
+  if (at == next) out_.details.push_back(d);
+  return at;
 }
 
 HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <vector>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/model/timeline.hpp>
 #include <hotpath/trace/scan.hpp>
 
@@ -97,7 +98,7 @@ class torch_builder {
   std::uint16_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  std::vector<std::uint32_t> track_places_, detail_places_;   // open addressing, index + 1
+  hotpath::detail::row_index track_index_, detail_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;

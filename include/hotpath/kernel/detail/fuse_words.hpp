@@ -7,9 +7,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-#include <hotpath/core/name_table.hpp>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/text.hpp>
-#include <hotpath/kernel/detail/key_numbers.hpp>
 #include <hotpath/kernel/family.hpp>
 #include <hotpath/kernel/name.hpp>
 #include <hotpath/kernel/sequence.hpp>
@@ -151,35 +150,22 @@ class token_words {
   // Names that take less than 0.001 % of the time decide nothing, so that a trace of a million names costs no more than one of 100,000.
   token_words(const subject& s, const sequence& seq, const word_list& words) : subject_(s), sequence_(seq), words_(words), cache_(4 * words.size(), no_index) {
     const nanoseconds least = seq.total / 100'000;
-    key_numbers names, sites;
-    name_table ops, frames;
-    mark(ops_, {}), mark(frames_, {});                    // 0: no text
+    hotpath::detail::id_index names, sites;
+    op_rows_.assign(s.map.sites.texts(), no_index), frame_rows_ = op_rows_;
     for (std::uint32_t i = 0; i < seq.tokens.size(); ++i) {
       const sequence::token& t = seq.tokens[i];
       if (t.time < least || t.identity >= s.identities.size()) continue;
       const bool placed = t.site < s.map.sites.size();
       const name_id raw = s.identities[t.identity].raw;
-      const std::uint32_t n = names[raw], p = sites[placed ? std::uint64_t{t.site} + 1 : 0];
+      const std::uint32_t n = names.number(raw), p = sites.number(placed ? std::uint64_t{t.site} + 1 : 0);
       looked_at_.push_back({i, n, p});
       if (n * words.size() == names_.size()) mark(names_, words_of(s.trace->name(raw)).function);
       if (p != sites_.size()) continue;
-      const auto number = [&](name_table& of, std::vector<std::uint8_t>& rows, std::string_view text) {
-        const name_id at = of.intern(text);
-        if (at * words.size() == rows.size()) mark(rows, plain_words(text));
-        return at;
-      };
-      site_texts& out = sites_.emplace_back();
-      if (!placed) continue;
-      const site& at = s.map.sites[t.site];
-      out.op = number(ops, ops_, at.cpu_op);
-      if (at.graph_replay) continue;
-      out.frames[0] = number(frames, frames_, at.location);
-      std::string_view rest = at.stack;
-      for (int f = 1; f < 5 && !rest.empty(); ++f) {
-        const std::size_t end = f < 4 ? rest.find(" -> ") : std::string_view::npos;
-        out.frames[f] = number(frames, frames_, rest.substr(0, end));
-        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 4);
-      }
+      const site at = placed ? s.map.sites[t.site] : site{};
+      sites_.push_back(at);
+      read(at.cpu_op, op_rows_, ops_);
+      if (at.graph_replay) sites_.back() = {.cpu_op = at.cpu_op};
+      for (const name_id frame : {sites_.back().location, sites_.back().stack[0], sites_.back().stack[1], sites_.back().stack[2], sites_.back().stack[3]}) read(frame, frame_rows_, frames_);
     }
   }
   // Those that one alternative fits.
@@ -200,10 +186,14 @@ class token_words {
 
  private:
   struct looked_at { std::uint32_t token, name, site; };
-  struct site_texts { std::uint32_t op = 0, frames[5] = {}; };   // the location, and the stack's
   void mark(std::vector<std::uint8_t>& rows, std::string_view text) const {
     rows.resize(rows.size() + words_.size());
     words_.mark(text, rows.data() + rows.size() - words_.size());
+  }
+  void read(name_id text, std::vector<std::uint32_t>& row_of, std::vector<std::uint8_t>& rows) const {
+    if (row_of[text] != no_index) return;
+    row_of[text] = static_cast<std::uint32_t>(rows.size() / words_.size());
+    mark(rows, plain_words(subject_.map.sites.text(text)));
   }
   token_set of_family(const fuse_term& term) const {
     token_set out(sequence_.tokens.size());
@@ -218,13 +208,13 @@ class token_words {
     if (at != no_index) return sets_[at];
     at = static_cast<std::uint32_t>(sets_.size());
     token_set& out = sets_.emplace_back(sequence_.tokens.size());
-    const auto has = [&](const std::vector<std::uint8_t>& rows, std::uint32_t text) { return rows[text * words_.size() + word] != 0; };
+    const auto has = [&](const std::vector<std::uint8_t>& rows, std::size_t row) { return rows[row * words_.size() + word] != 0; };
     std::vector<std::uint8_t> here(sites_.size());
     for (std::size_t p = 0; p < here.size(); ++p) {
-      const site_texts& s = sites_[p];
-      if (where == look::name_or_op || where == look::op) here[p] = has(ops_, s.op);
-      if (where == look::at)
-        for (const std::uint32_t f : s.frames) here[p] |= static_cast<std::uint8_t>(has(frames_, f));
+      const site& s = sites_[p];
+      if (where == look::name_or_op || where == look::op) here[p] = has(ops_, op_rows_[s.cpu_op]);
+      const auto frame = [&](name_id text) { return has(frames_, frame_rows_[text]); };
+      if (where == look::at) here[p] = frame(s.location) || frame(s.stack[0]) || frame(s.stack[1]) || frame(s.stack[2]) || frame(s.stack[3]);
     }
     const bool names = where == look::name_or_op || where == look::name;
     for (const looked_at& t : looked_at_)
@@ -236,8 +226,9 @@ class token_words {
   const sequence& sequence_;
   const word_list& words_;
   std::vector<looked_at> looked_at_;
-  std::vector<site_texts> sites_;
-  std::vector<std::uint8_t> names_, ops_, frames_;        // by text, then by word: 1 if it has it
+  std::vector<site> sites_;                               // as far as their texts count
+  std::vector<std::uint8_t> names_, ops_, frames_;        // rows by text, columns by word: 1 if it has it
+  std::vector<std::uint32_t> op_rows_, frame_rows_;       // by number of the text
   std::vector<std::uint32_t> cache_;                      // by word and where it is looked for: index in sets_
   std::vector<token_set> sets_;
 };

@@ -6,7 +6,7 @@
 #include <vector>
 #include <hotpath/core/rows.hpp>
 #include <hotpath/core/sort.hpp>
-#include <hotpath/model/timeline.hpp>
+#include <hotpath/model/launch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace::detail {
 
@@ -14,27 +14,12 @@ struct launch_link {
   std::uint32_t api, gpu;
 };
 
-// One per GPU event whose correlation an API call of its process has, by (api, gpu). Of several such calls the first in the array counts.
+// One per GPU event whose launch is in the trace, by (api, gpu).
 inline rows<launch_link> launch_links(const model::timeline& t) {
-  struct key {
-    std::uint64_t correlation;
-    std::uint32_t api;
-    std::uint16_t process;
-  };
-  rows<key> keys;
-  for (std::size_t i = 0; i < t.api.size(); ++i)
-    if (t.api[i].correlation != model::no_id) keys.push_back({t.api[i].correlation, static_cast<std::uint32_t>(i), t.process_of(t.api[i].track)});
-  sort_in_place(keys, [](const key& a, const key& b) {
-    if (a.process != b.process) return a.process < b.process;
-    return a.correlation != b.correlation ? a.correlation < b.correlation : a.api < b.api;
-  });
+  const model::launch_links calls = model::link_launches(t);
   rows<launch_link> links;
-  for (std::size_t g = 0; g < t.gpu.size(); ++g) {
-    const model::gpu_event& e = t.gpu[g];
-    if (e.correlation == model::no_id) continue;
-    const key* const low = find_first_not(keys.begin(), keys.end(), [&e](const key& k) { return k.process < e.process || (k.process == e.process && k.correlation < e.correlation); });
-    if (low != keys.end() && low->process == e.process && low->correlation == e.correlation) links.push_back({low->api, static_cast<std::uint32_t>(g)});
-  }
+  for (std::size_t g = 0; g < calls.call_of.size(); ++g)
+    if (calls.call_of[g] != model::no_index) links.push_back({calls.call_of[g], static_cast<std::uint32_t>(g)});
   sort_in_place(links, [](const launch_link& a, const launch_link& b) { return a.api != b.api ? a.api < b.api : a.gpu < b.gpu; });
   return links;
 }

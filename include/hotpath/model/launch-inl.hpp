@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// hotpath/kernel/launch-inl.hpp - bodies of launch.hpp.
+// hotpath/model/launch-inl.hpp - bodies of launch.hpp.
 #pragma once
-#include <hotpath/kernel/launch.hpp>
+#include <hotpath/core/detail/id_index.hpp>
+#include <hotpath/model/launch.hpp>
 
-namespace hotpath::inline HOTPATH_ABI::kernel {
+namespace hotpath::inline HOTPATH_ABI::model {
 
 HOTPATH_FN call_kind kind_of_call(std::string_view f) {
   if (f.starts_with("cuda")) f.remove_prefix(4);
@@ -24,15 +25,15 @@ HOTPATH_FN call_kind kind_of_call(std::string_view f) {
   return call_kind::other;
 }
 
-HOTPATH_FN launch_links link_launches(const model::timeline& t) {
+HOTPATH_FN launch_links link_launches(const timeline& t) {
   launch_links out;
-  out.call_of.assign(t.gpu.size(), model::no_index);
+  out.call_of.assign(t.gpu.size(), no_index);
   if (t.gpu.empty()) return out;
   call_kinds kind(t);
-  links::id_index calls(t.api.size());
+  hotpath::detail::id_index calls(t.api.size());
   for (std::size_t i = 0; i < t.api.size(); ++i) {
-    const model::api_call& c = t.api[i];
-    if (c.correlation == model::no_id) continue;
+    const api_call& c = t.api[i];
+    if (c.correlation == no_id) continue;
     bool fresh = false;
     std::uint32_t& first = calls.insert(t.process_of(c.track), c.correlation, static_cast<std::uint32_t>(i), &fresh);
     if (fresh) continue;
@@ -41,18 +42,18 @@ HOTPATH_FN launch_links link_launches(const model::timeline& t) {
   }
   std::vector<bool> has_event(t.api.size(), false);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
-    const model::gpu_event& e = t.gpu[i];
-    if (e.correlation == model::no_id) {
+    const gpu_event& e = t.gpu[i];
+    if (e.correlation == no_id) {
       ++out.without_id;
       continue;
     }
     const std::uint32_t call = calls.find(e.process, e.correlation);
     out.call_of[i] = call;
-    if (call == model::no_index) ++out.without_call;
+    if (call == no_index) ++out.without_call;
     else if (!has_event[call]) has_event[call] = true;
     else if (kind(t.api[call].name) != call_kind::graph) ++out.shared;
   }
   return out;
 }
 
-}  // namespace hotpath::inline HOTPATH_ABI::kernel
+}  // namespace hotpath::inline HOTPATH_ABI::model
