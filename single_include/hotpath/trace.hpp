@@ -4674,7 +4674,7 @@ inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
 
 // A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
 inline std::uint64_t id_hash(std::uint32_t group, std::uint64_t id) {
-  return mix(mix(group, id >> 4), 0) << 4 | (id & 15);
+  return mix(std::uint64_t{group} << 40, id >> 4) << 4 | (id & 15);
 }
 
 class id_index {

@@ -57,6 +57,8 @@ TEST_CASE("tools: stats as JSON has rows by heading and what is missing") {
   write_export(hotpath.dir.file("r.sqlite"));
   const auto f = hotpath({"stats", "r.sqlite", "--json", "--report", "cuda_gpu_kern_sum,nvtx_sum"});
   CHECK(f.code == 0);
+  CHECK(hotpath.faults("stats-1", f.out) == "");
+  CHECK(hotpath.faults("stats-1", hotpath({"stats", "r.sqlite", "--json"}).out) == "");
   const document j = document::parse(f.out);
   CHECK(j["schema"] == "hotpath.stats/1");
   CHECK(j["file"] == "r.sqlite");

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <string>
+#include <support/data.hpp>
 #include <support/process.hpp>
 #include <support/scripted_server.hpp>
 #include <support/temp_dir.hpp>
@@ -16,6 +17,12 @@ struct tool {
     argv.insert(argv.begin(), HOTPATH_TOOL);
     o.directory = dir.path();
     return hotpath_test::run(argv, o);
+  }
+  // What is wrong with a JSON text by docs/schema/<schema>.schema.json, members that it does not name included; "": nothing.
+  std::string faults(const std::string& schema, const std::string& json) const {
+    const std::string root = hotpath_test::source_dir();
+    const auto done = hotpath_test::run({"python3", root + "/tests/report/validate_schema.py", root + "/docs/schema/" + schema + ".schema.json", "--closed", dir.write("checked.json", json)});
+    return done.code == 0 ? "" : done.out + done.err;
   }
   // A short run in `run/` of the folder. On a machine that is busy with other work the client may have been the limit, and the
   // run says so, exit 5: then it is made again.

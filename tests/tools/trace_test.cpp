@@ -74,6 +74,7 @@ TEST_CASE("tools: trace info --json reproduces every reference fact of every rea
         if (access((*root + folder + file).c_str(), R_OK) == 0) path = *root + folder + file;
       if (hotpath_test::sanitized && want["gz_bytes"] > 1'000'000) continue;
       const auto f = hotpath({"trace", "info", path, "--json"});
+      CHECK_MESSAGE(hotpath.faults("trace_info-1", f.out) == "", path);
       CAPTURE(f.err);
       CHECK(f.code == 0);
       check_facts(file, want, document::parse(f.out));
@@ -105,6 +106,7 @@ TEST_CASE("tools: trace info says first what a person wants, within 80 columns")
         "    100 %   0.300 ms         3  ncclDevKernel_AllReduce_Sum\n");
   hotpath.dir.write("cut.json", trace_of(1, "").substr(0, 900));
   const auto cut = hotpath({"trace", "info", "cut.json"});
+  CHECK(hotpath.faults("trace_info-1", hotpath({"trace", "info", "cut.json", "--json"}).out) == "");
   CHECK(cut.code == 5);
   CHECK(has(cut.out, "\n  lost\n  truncated: 1"));
   hotpath.dir.write("cpu.json", "{\"traceEvents\":[{\"ph\":\"X\",\"cat\":\"cpu_op\",\"name\":\"a\",\"pid\":1,\"tid\":1,\"ts\":1,\"dur\":1}]}");
