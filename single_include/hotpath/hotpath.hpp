@@ -3208,12 +3208,22 @@ struct nanoseconds {
     return nanoseconds{n != n ? 0 : static_cast<int64_t>(n + (n < 0 ? -0.5 : 0.5))};
   }
 
-  constexpr nanoseconds operator-() const { return nanoseconds{-ns}; }
-  constexpr nanoseconds& operator+=(nanoseconds o) { ns += o.ns; return *this; }
-  constexpr nanoseconds& operator-=(nanoseconds o) { ns -= o.ns; return *this; }
-  friend constexpr nanoseconds operator+(nanoseconds a, nanoseconds b) { return nanoseconds{a.ns + b.ns}; }
-  friend constexpr nanoseconds operator-(nanoseconds a, nanoseconds b) { return nanoseconds{a.ns - b.ns}; }
-  friend constexpr nanoseconds operator*(nanoseconds a, int64_t k) { return nanoseconds{a.ns * k}; }
+  // Sums, differences and products beyond +-292 years stay there: what a hostile file says is wrong, but never undefined.
+  constexpr nanoseconds operator-() const { return nanoseconds{} - *this; }
+  constexpr nanoseconds& operator+=(nanoseconds o) { return *this = *this + o; }
+  constexpr nanoseconds& operator-=(nanoseconds o) { return *this = *this - o; }
+  friend constexpr nanoseconds operator+(nanoseconds a, nanoseconds b) {
+    nanoseconds r;
+    return !__builtin_add_overflow(a.ns, b.ns, &r.ns) ? r : nanoseconds{b.ns < 0 ? INT64_MIN : INT64_MAX};
+  }
+  friend constexpr nanoseconds operator-(nanoseconds a, nanoseconds b) {
+    nanoseconds r;
+    return !__builtin_sub_overflow(a.ns, b.ns, &r.ns) ? r : nanoseconds{b.ns < 0 ? INT64_MAX : INT64_MIN};
+  }
+  friend constexpr nanoseconds operator*(nanoseconds a, int64_t k) {
+    nanoseconds r;
+    return !__builtin_mul_overflow(a.ns, k, &r.ns) ? r : nanoseconds{(a.ns < 0) != (k < 0) ? INT64_MIN : INT64_MAX};
+  }
   friend constexpr nanoseconds operator/(nanoseconds a, int64_t k) { return nanoseconds{a.ns / k}; }
   // Spelled out, not `<=>`: <compare> would be six times the weight of this header.
   friend constexpr bool operator==(nanoseconds a, nanoseconds b) { return a.ns == b.ns; }
@@ -12394,7 +12404,6 @@ struct gap { interval time{}; std::uint32_t before = 0, after = 0; };
 std::vector<gap> gaps(const subject& s, stage at);  // those that end with an event of the stage
 
 interval span_of(const model::gpu_event& e);        // clamped to +-73 years, so that no sum of a few overflows
-void add(nanoseconds& sum, nanoseconds more);       // stays at the largest value
 nanoseconds busy_of(const subject& s, const selection& v);
 double percent(nanoseconds part, nanoseconds whole); // 0 of nothing
 // The call that launched each GPU event: as look_at() found it, or, for a subject made by hand that leaves it out, in `made`.
@@ -12515,10 +12524,6 @@ HOTPATH_FN interval span_of(const model::gpu_event& e) {
   return {nanoseconds{begin}, nanoseconds{begin + (std::max)(std::int64_t{0}, (std::min)(most, e.duration.ns))}};
 }
 
-HOTPATH_FN void add(nanoseconds& sum, nanoseconds more) {
-  if (__builtin_add_overflow(sum.ns, more.ns, &sum.ns)) sum.ns = INT64_MAX;
-}
-
 HOTPATH_FN double percent(nanoseconds part, nanoseconds whole) { return whole.ns > 0 ? 100.0 * static_cast<double>(part.ns) / static_cast<double>(whole.ns) : 0; }
 
 HOTPATH_FN nanoseconds quantile(std::vector<std::int64_t>& values, unsigned percent) {
@@ -12635,7 +12640,7 @@ HOTPATH_FN nanoseconds busy_of(const subject& s, const selection& v) {
   for (std::uint32_t d = 0; d < v.devices; ++d) {
     sets[d].push_back(open[d]);
     unite(sets[d]);
-    add(sum, length(sets[d]));
+    sum += length(sets[d]);
   }
   return sum;
 }
@@ -12648,8 +12653,8 @@ HOTPATH_FN std::optional<std::string> graphs_not_recorded(const subject& s) {
   nanoseconds whole, in_rows, first{INT64_MAX}, last{INT64_MIN};
   for (const std::uint32_t i : s.chosen) {
     const interval e = tables::span_of(t.gpu[i]);
-    tables::add(whole, e.end - e.begin);
-    if (t.gpu[i].kind == model::gpu_kind::graph) ++rows, tables::add(in_rows, e.end - e.begin);
+    whole += e.end - e.begin;
+    if (t.gpu[i].kind == model::gpu_kind::graph) ++rows, in_rows += e.end - e.begin;
     first = (std::min)(first, e.begin), last = (std::max)(last, e.end);
   }
   constexpr double enough = 5;  // percent, of the time and of the launches
@@ -12722,7 +12727,7 @@ struct site_times {
   explicit site_times(std::size_t sites) : time(sites), launches(sites) {}
   void count(std::uint32_t site, nanoseconds t) {
     if (launches[site]++ == 0) touched.push_back(site);
-    add(time[site], t);
+    time[site] += t;
   }
   void clear() {
     for (const std::uint32_t i : touched) time[i] = {}, launches[i] = 0;
@@ -12743,7 +12748,7 @@ HOTPATH_FN void site_times::fill(const site_table& sites, nanoseconds total, std
     for (const std::uint32_t i : touched) {
       if (sites[i].*word == 0) continue;
       if (out.empty() || sites[out.back().first].*word != sites[i].*word) out.push_back({.first = i});
-      add(out.back().time, time[i]);
+      out.back().time += time[i];
       out.back().launches += launches[i];
       out.back().own = out.back().own || sites[i].priority > 200;
     }
@@ -12814,12 +12819,12 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
     const std::uint32_t event = v.events[p], id = s.identity_of[event];
     row_of[p] = names.row_of[id];
     const nanoseconds d{(std::max)(gpu[event].duration.ns, std::int64_t{0})};
-    add(total[row_of[p]], d), add(out.total, d), add(of_identity[id], d), add(of_family[static_cast<std::size_t>(s.identities[id].is.what)], d);
+    total[row_of[p]] += d, out.total += d, of_identity[id] += d, of_family[static_cast<std::size_t>(s.identities[id].is.what)] += d;
   }
   const groups g = group(row_of, names.rows);
   out.busy = busy_of(s, v);
   out.wall = out.busy;
-  for (const gap& i : gaps(s, at)) add(out.wall, i.time.end - i.time.begin);
+  for (const gap& i : gaps(s, at)) out.wall += i.time.end - i.time.begin;
   const bool known = !graphs_not_recorded(s);
   const auto [steps, in_steps] = count_steps(s, v);
   out.steps = steps;
@@ -12850,12 +12855,12 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
     const std::uint32_t from = g.first[r], to = g.first[std::size_t{r} + 1];
     const double share = percent(total[r], out.total);
     if (share < options.min_share || (options.limit != 0 && out.rows.size() >= options.limit)) {
-      ++out.hidden_rows, out.hidden_events += to - from, add(out.hidden, total[r]);
+      ++out.hidden_rows, out.hidden_events += to - from, out.hidden += total[r];
       continue;
     }
     kernel_row& row = out.rows.emplace_back();
     const identity& name = s.identities[speaker[r]];
-    add(running, total[r]);
+    running += total[r];
     row.at = at, row.kernel = name.canonical, row.short_name = name.short_name, row.raw = std::string(s.trace->name(name.raw));
     row.what = name.is.what, row.detail = std::string(name.is.detail), row.rule = std::string(name.is.rule);
     row.total = total[r], row.share = share, row.running_share = percent(running, out.total), row.launches = to - from;
@@ -12876,7 +12881,7 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
       if (const std::uint32_t site = at_or_none(s.map.site_of, event); site < s.map.sites.size()) where.count(site, d);
       if (ranks.count != 0 && e.process < ranks.index.size() && ranks.index[e.process] != no_index) {
         nanoseconds sum{per_rank[ranks.index[e.process]]};
-        add(sum, d);
+        sum += d;
         per_rank[ranks.index[e.process]] = sum.ns;
       }
     }
@@ -12938,7 +12943,7 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
   for (const std::uint32_t i : s.chosen) {
     const model::gpu_event& e = s.trace->gpu[i];
     if (tables::stage_at(s, i) != at || e.process >= matched.size() || matched[e.process] == 0) continue;
-    tables::add(out.total, nanoseconds{(std::max)(e.duration.ns, std::int64_t{0})});
+    out.total += nanoseconds{(std::max)(e.duration.ns, std::int64_t{0})};
     if (const std::uint32_t step = tables::at_or_none(s.steps.step_of, i); step < used.size()) used[step] = 1;
   }
   // The k-th step of each process is unit k; what only some of them have is left out.
@@ -12978,7 +12983,7 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
     extent& x = of[step];
     x.begin = (std::min)(x.begin, e.begin), x.end = (std::max)(x.end, e.end);
     if (x.device != s.trace->gpu[i].device) x.device = s.trace->gpu[i].device, x.until = nanoseconds{INT64_MIN};
-    if (x.until < e.end) tables::add(x.busy, e.end - (std::max)(x.until, e.begin)), x.until = e.end;
+    if (x.until < e.end) x.busy += e.end - (std::max)(x.until, e.begin), x.until = e.end;
   }
   out.spans.assign(out.units, 0), out.busy.assign(out.units, 0);
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -13002,7 +13007,7 @@ struct keyed {
     for (const std::uint32_t i : v.events) {
       key.push_back(key_of_identity[v.s->identity_of[i]]);
       const nanoseconds d{(std::max)(v.s->trace->gpu[i].duration.ns, std::int64_t{0})};
-      tables::add(total[key.back()], d), tables::add(all, d);
+      total[key.back()] += d, all += d;
     }
     by = tables::group(key, keys);
   }
@@ -15384,7 +15389,7 @@ inline void stages(list& out, const model::timeline& t, const subject& s) {
 
 inline void coverage_line(list& out, const coverage& c) {
   nanoseconds all{};
-  for (const coverage::part& p : c.by) tables::add(all, p.time);
+  for (const coverage::part& p : c.by) all += p.time;
   if (all.ns <= 0) return;
   std::string text = percent(all - c.by[0].time, all).append(" of GPU time is mapped to the program (");
   bool first = true;
@@ -15467,17 +15472,17 @@ HOTPATH_FN void check_trace(integrity& into, const model::timeline& t, const sub
 HOTPATH_FN void account(integrity& into, const subject& s, std::span<const kernel_table> all) {
   const auto whole = [](nanoseconds d) { return d.ns < 0 ? nanoseconds{} : d; };
   if (s.trace != nullptr)
-    for (const model::gpu_event& e : s.trace->gpu) tables::add(into.total, whole(e.duration));
-  tables::add(into.left_out, s.left_out);
+    for (const model::gpu_event& e : s.trace->gpu) into.total += whole(e.duration);
+  into.left_out += s.left_out;
   for (const kernel_table& t : all) {
-    for (const kernel_row& row : t.rows) tables::add(into.in_rows, row.total);
-    tables::add(into.hidden, t.hidden);
+    for (const kernel_row& row : t.rows) into.in_rows += row.total;
+    into.hidden += t.hidden;
   }
 }
 
 HOTPATH_FN void settle(integrity& it) {
   nanoseconds sum = it.in_rows;
-  tables::add(sum, it.hidden), tables::add(sum, it.left_out);
+  sum += it.hidden, sum += it.left_out;
   if (sum == it.total) return;
   std::string text = "The tables hold ";
   text.append(std::to_string(sum.ns)).append(" ns of ").append(std::to_string(it.total.ns)).append(" ns of GPU time: an error of this program, the figures cannot be trusted.");
@@ -16951,7 +16956,7 @@ class partner_times {
   void count(std::uint32_t row, std::uint32_t by, nanoseconds time) {
     const std::uint32_t at = place_[row];
     if (at == no_index) return;
-    if (!cells_.empty()) return add(cells_[at * rows_ + by], time);
+    if (!cells_.empty()) return void(cells_[at * rows_ + by] += time);
     if (list_.size() >= limit_) merge();
     list_.push_back({std::uint64_t{row} << 32 | by, time}), merged_ = false;
   }
@@ -16979,7 +16984,7 @@ class partner_times {
     sort_in_place(list_, [](const entry& a, const entry& b) { return a.key < b.key; });
     std::size_t kept = 0;
     for (const entry e : list_) {
-      if (kept != 0 && list_[kept - 1].key == e.key) add(list_[kept - 1].time, e.time);
+      if (kept != 0 && list_[kept - 1].key == e.key) list_[kept - 1].time += e.time;
       else list_[kept++] = e;
     }
     list_.resize(kept);
@@ -17064,18 +17069,18 @@ HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std:
         [&](nanoseconds from, nanoseconds to) {
           const nanoseconds d = to - from;
           if (any.count() == 0) return;
-          add(out.busy, d);
-          if (work.count() != 0) add(out.compute, d);
-          if (copies != 0) add(out.memory, d);
+          out.busy += d;
+          if (work.count() != 0) out.compute += d;
+          if (copies != 0) out.memory += d;
           if (comm.count() != 0) {
-            add(out.comm, d);
-            if (work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only())) add(out.exposed, d);
+            out.comm += d;
+            if (work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only())) out.exposed += d;
           }
           if (heavy.count() != 0) some += d;
           if (heavy.count() == 1) alone[heavy.only()] += d;
           if (any.count() < 2) return;
           two += d;
-          add(out.overlapped, d);
+          out.overlapped += d;
           if (row_of == nullptr) return;
           // The best of all, and the best of another lane than that one's.
           const std::size_t n = (std::min)(active.size(), most_active);
@@ -17222,7 +17227,7 @@ inline device_time account(const subject& s, stage at, const selection& v, const
   std::vector<std::uint32_t> entry(s.steps.steps.size(), no_index);
   for (const gap& g : gaps(s, at)) {
     const idle_parts parts = why_idle(s, g, call_of, blocking);
-    add(out.idle, g.time.end - g.time.begin);
+    out.idle += g.time.end - g.time.begin;
     const std::uint32_t step = at_or_none(s.steps.step_of, g.after);
     device_time::of_step* of = nullptr;
     if (step < entry.size()) {
@@ -17231,16 +17236,16 @@ inline device_time account(const subject& s, stage at, const selection& v, const
         out.by_step.emplace_back().step = step;
       }
       of = &out.by_step[entry[step]];
-      add(of->idle, g.time.end - g.time.begin);
+      of->idle += g.time.end - g.time.begin;
     }
     for (std::size_t c = 0; c < 6; ++c) {
       if (parts.by[c].ns == 0) continue;
-      add(out.idle_by[c].time, parts.by[c]), ++out.idle_by[c].gaps;
-      if (of != nullptr) add(of->idle_by[c], parts.by[c]);
+      out.idle_by[c].time += parts.by[c], ++out.idle_by[c].gaps;
+      if (of != nullptr) of->idle_by[c] += parts.by[c];
     }
   }
   sort_in_place(out.by_step, [](const auto& a, const auto& b) { return a.step < b.step; });
-  add(out.wall, out.idle);
+  out.wall += out.idle;
   return out;
 }
 
@@ -17336,7 +17341,7 @@ inline bool computes(overlap_class c) { return c != overlap_class::comm && c != 
 inline nanoseconds hidden_behind(overlap_class c, const nanoseconds (&alone)[5]) {
   nanoseconds sum;
   for (std::size_t other = 0; other < 5; ++other)
-    if (const auto o = static_cast<overlap_class>(other); o != c && !(computes(o) && computes(c))) add(sum, alone[other]);
+    if (const auto o = static_cast<overlap_class>(other); o != c && !(computes(o) && computes(c))) sum += alone[other];
   return sum;
 }
 
@@ -17513,7 +17518,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   std::vector<overlap_sums> sums(some_identity.size());
   for (std::uint32_t p = 0; p < v.events.size(); ++p) {
     const interval e = span_of(s.trace->gpu[v.events[p]]);
-    add(sums[row_of[p]].total, e.end - e.begin);
+    sums[row_of[p]].total += e.end - e.begin;
   }
   std::vector<std::uint8_t> wanted;
   for (const overlap_sums& r : sums) wanted.push_back(r.total >= least_total && percent(r.total, busy) >= options.min_share ? 1 : 0);
@@ -17529,8 +17534,8 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     overlap_sums& r = sums[row_of[p]];
     const interval e = span_of(gpu[v.events[p]]);
     const nanoseconds d = e.end - e.begin;
-    add(r.hidden, beside.hidden[p]), add(r.exclusive, d - beside.hidden[p]), add(r.by_compute, beside.by_compute[p]);
-    add(alone[static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]])], d - beside.hidden[p]);
+    r.hidden += beside.hidden[p], r.exclusive += d - beside.hidden[p], r.by_compute += beside.by_compute[p];
+    alone[static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]])] += d - beside.hidden[p];
     if (r.longest == no_index || gpu[v.events[r.longest]].duration < gpu[v.events[p]].duration) r.longest = p;
   }
 
@@ -18401,7 +18406,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
 
   nanoseconds first{INT64_MAX}, last{INT64_MIN};
   for (const std::uint32_t i : s.chosen) first = t.gpu[i].begin < first ? t.gpu[i].begin : first, last = t.gpu[i].end() > last ? t.gpu[i].end() : last;
-  if (last > first) tables::add(r_.duration, last - first);
+  if (last > first) r_.duration += last - first;
   if (s.left_out_events != 0) note(name, std::to_string(s.left_out_events).append(s.left_out_events == 1 ? " GPU event is" : " GPU events are").append(" left out by the options"));
 
   const std::size_t tables_before = r_.kernels.size();
@@ -18415,8 +18420,8 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     if (x.events == 0) continue;
     r_.steps.push_back(x), r_.step_names.emplace_back(t.name(x.annotation));
   }
-  for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, tables::add(r_.covered.by[i].time, s.map.covered.by[i].time);
-  r_.covered.with_location.events += s.map.covered.with_location.events, tables::add(r_.covered.with_location.time, s.map.covered.with_location.time);
+  for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, r_.covered.by[i].time += s.map.covered.by[i].time;
+  r_.covered.with_location.events += s.map.covered.with_location.events, r_.covered.with_location.time += s.map.covered.with_location.time;
   for (const std::string& text : s.map.notes) note(name, text);
 
   // How to read the figures.

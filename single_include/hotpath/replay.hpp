@@ -325,12 +325,22 @@ struct nanoseconds {
     return nanoseconds{n != n ? 0 : static_cast<int64_t>(n + (n < 0 ? -0.5 : 0.5))};
   }
 
-  constexpr nanoseconds operator-() const { return nanoseconds{-ns}; }
-  constexpr nanoseconds& operator+=(nanoseconds o) { ns += o.ns; return *this; }
-  constexpr nanoseconds& operator-=(nanoseconds o) { ns -= o.ns; return *this; }
-  friend constexpr nanoseconds operator+(nanoseconds a, nanoseconds b) { return nanoseconds{a.ns + b.ns}; }
-  friend constexpr nanoseconds operator-(nanoseconds a, nanoseconds b) { return nanoseconds{a.ns - b.ns}; }
-  friend constexpr nanoseconds operator*(nanoseconds a, int64_t k) { return nanoseconds{a.ns * k}; }
+  // Sums, differences and products beyond +-292 years stay there: what a hostile file says is wrong, but never undefined.
+  constexpr nanoseconds operator-() const { return nanoseconds{} - *this; }
+  constexpr nanoseconds& operator+=(nanoseconds o) { return *this = *this + o; }
+  constexpr nanoseconds& operator-=(nanoseconds o) { return *this = *this - o; }
+  friend constexpr nanoseconds operator+(nanoseconds a, nanoseconds b) {
+    nanoseconds r;
+    return !__builtin_add_overflow(a.ns, b.ns, &r.ns) ? r : nanoseconds{b.ns < 0 ? INT64_MIN : INT64_MAX};
+  }
+  friend constexpr nanoseconds operator-(nanoseconds a, nanoseconds b) {
+    nanoseconds r;
+    return !__builtin_sub_overflow(a.ns, b.ns, &r.ns) ? r : nanoseconds{b.ns < 0 ? INT64_MAX : INT64_MIN};
+  }
+  friend constexpr nanoseconds operator*(nanoseconds a, int64_t k) {
+    nanoseconds r;
+    return !__builtin_mul_overflow(a.ns, k, &r.ns) ? r : nanoseconds{(a.ns < 0) != (k < 0) ? INT64_MIN : INT64_MAX};
+  }
   friend constexpr nanoseconds operator/(nanoseconds a, int64_t k) { return nanoseconds{a.ns / k}; }
   // Spelled out, not `<=>`: <compare> would be six times the weight of this header.
   friend constexpr bool operator==(nanoseconds a, nanoseconds b) { return a.ns == b.ns; }

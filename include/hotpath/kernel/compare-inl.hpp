@@ -46,7 +46,7 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
   for (const std::uint32_t i : s.chosen) {
     const model::gpu_event& e = s.trace->gpu[i];
     if (tables::stage_at(s, i) != at || e.process >= matched.size() || matched[e.process] == 0) continue;
-    tables::add(out.total, nanoseconds{(std::max)(e.duration.ns, std::int64_t{0})});
+    out.total += nanoseconds{(std::max)(e.duration.ns, std::int64_t{0})};
     if (const std::uint32_t step = tables::at_or_none(s.steps.step_of, i); step < used.size()) used[step] = 1;
   }
   // The k-th step of each process is unit k; what only some of them have is left out.
@@ -86,7 +86,7 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
     extent& x = of[step];
     x.begin = (std::min)(x.begin, e.begin), x.end = (std::max)(x.end, e.end);
     if (x.device != s.trace->gpu[i].device) x.device = s.trace->gpu[i].device, x.until = nanoseconds{INT64_MIN};
-    if (x.until < e.end) tables::add(x.busy, e.end - (std::max)(x.until, e.begin)), x.until = e.end;
+    if (x.until < e.end) x.busy += e.end - (std::max)(x.until, e.begin), x.until = e.end;
   }
   out.spans.assign(out.units, 0), out.busy.assign(out.units, 0);
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -110,7 +110,7 @@ struct keyed {
     for (const std::uint32_t i : v.events) {
       key.push_back(key_of_identity[v.s->identity_of[i]]);
       const nanoseconds d{(std::max)(v.s->trace->gpu[i].duration.ns, std::int64_t{0})};
-      tables::add(total[key.back()], d), tables::add(all, d);
+      total[key.back()] += d, all += d;
     }
     by = tables::group(key, keys);
   }

@@ -86,7 +86,7 @@ inline void stages(list& out, const model::timeline& t, const subject& s) {
 
 inline void coverage_line(list& out, const coverage& c) {
   nanoseconds all{};
-  for (const coverage::part& p : c.by) tables::add(all, p.time);
+  for (const coverage::part& p : c.by) all += p.time;
   if (all.ns <= 0) return;
   std::string text = percent(all - c.by[0].time, all).append(" of GPU time is mapped to the program (");
   bool first = true;
@@ -169,17 +169,17 @@ HOTPATH_FN void check_trace(integrity& into, const model::timeline& t, const sub
 HOTPATH_FN void account(integrity& into, const subject& s, std::span<const kernel_table> all) {
   const auto whole = [](nanoseconds d) { return d.ns < 0 ? nanoseconds{} : d; };
   if (s.trace != nullptr)
-    for (const model::gpu_event& e : s.trace->gpu) tables::add(into.total, whole(e.duration));
-  tables::add(into.left_out, s.left_out);
+    for (const model::gpu_event& e : s.trace->gpu) into.total += whole(e.duration);
+  into.left_out += s.left_out;
   for (const kernel_table& t : all) {
-    for (const kernel_row& row : t.rows) tables::add(into.in_rows, row.total);
-    tables::add(into.hidden, t.hidden);
+    for (const kernel_row& row : t.rows) into.in_rows += row.total;
+    into.hidden += t.hidden;
   }
 }
 
 HOTPATH_FN void settle(integrity& it) {
   nanoseconds sum = it.in_rows;
-  tables::add(sum, it.hidden), tables::add(sum, it.left_out);
+  sum += it.hidden, sum += it.left_out;
   if (sum == it.total) return;
   std::string text = "The tables hold ";
   text.append(std::to_string(sum.ns)).append(" ns of ").append(std::to_string(it.total.ns)).append(" ns of GPU time: an error of this program, the figures cannot be trusted.");

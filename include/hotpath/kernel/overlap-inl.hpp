@@ -29,7 +29,7 @@ class partner_times {
   void count(std::uint32_t row, std::uint32_t by, nanoseconds time) {
     const std::uint32_t at = place_[row];
     if (at == no_index) return;
-    if (!cells_.empty()) return add(cells_[at * rows_ + by], time);
+    if (!cells_.empty()) return void(cells_[at * rows_ + by] += time);
     if (list_.size() >= limit_) merge();
     list_.push_back({std::uint64_t{row} << 32 | by, time}), merged_ = false;
   }
@@ -57,7 +57,7 @@ class partner_times {
     sort_in_place(list_, [](const entry& a, const entry& b) { return a.key < b.key; });
     std::size_t kept = 0;
     for (const entry e : list_) {
-      if (kept != 0 && list_[kept - 1].key == e.key) add(list_[kept - 1].time, e.time);
+      if (kept != 0 && list_[kept - 1].key == e.key) list_[kept - 1].time += e.time;
       else list_[kept++] = e;
     }
     list_.resize(kept);
@@ -142,18 +142,18 @@ HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std:
         [&](nanoseconds from, nanoseconds to) {
           const nanoseconds d = to - from;
           if (any.count() == 0) return;
-          add(out.busy, d);
-          if (work.count() != 0) add(out.compute, d);
-          if (copies != 0) add(out.memory, d);
+          out.busy += d;
+          if (work.count() != 0) out.compute += d;
+          if (copies != 0) out.memory += d;
           if (comm.count() != 0) {
-            add(out.comm, d);
-            if (work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only())) add(out.exposed, d);
+            out.comm += d;
+            if (work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only())) out.exposed += d;
           }
           if (heavy.count() != 0) some += d;
           if (heavy.count() == 1) alone[heavy.only()] += d;
           if (any.count() < 2) return;
           two += d;
-          add(out.overlapped, d);
+          out.overlapped += d;
           if (row_of == nullptr) return;
           // The best of all, and the best of another lane than that one's.
           const std::size_t n = (std::min)(active.size(), most_active);
@@ -300,7 +300,7 @@ inline device_time account(const subject& s, stage at, const selection& v, const
   std::vector<std::uint32_t> entry(s.steps.steps.size(), no_index);
   for (const gap& g : gaps(s, at)) {
     const idle_parts parts = why_idle(s, g, call_of, blocking);
-    add(out.idle, g.time.end - g.time.begin);
+    out.idle += g.time.end - g.time.begin;
     const std::uint32_t step = at_or_none(s.steps.step_of, g.after);
     device_time::of_step* of = nullptr;
     if (step < entry.size()) {
@@ -309,16 +309,16 @@ inline device_time account(const subject& s, stage at, const selection& v, const
         out.by_step.emplace_back().step = step;
       }
       of = &out.by_step[entry[step]];
-      add(of->idle, g.time.end - g.time.begin);
+      of->idle += g.time.end - g.time.begin;
     }
     for (std::size_t c = 0; c < 6; ++c) {
       if (parts.by[c].ns == 0) continue;
-      add(out.idle_by[c].time, parts.by[c]), ++out.idle_by[c].gaps;
-      if (of != nullptr) add(of->idle_by[c], parts.by[c]);
+      out.idle_by[c].time += parts.by[c], ++out.idle_by[c].gaps;
+      if (of != nullptr) of->idle_by[c] += parts.by[c];
     }
   }
   sort_in_place(out.by_step, [](const auto& a, const auto& b) { return a.step < b.step; });
-  add(out.wall, out.idle);
+  out.wall += out.idle;
   return out;
 }
 
@@ -414,7 +414,7 @@ inline bool computes(overlap_class c) { return c != overlap_class::comm && c != 
 inline nanoseconds hidden_behind(overlap_class c, const nanoseconds (&alone)[5]) {
   nanoseconds sum;
   for (std::size_t other = 0; other < 5; ++other)
-    if (const auto o = static_cast<overlap_class>(other); o != c && !(computes(o) && computes(c))) add(sum, alone[other]);
+    if (const auto o = static_cast<overlap_class>(other); o != c && !(computes(o) && computes(c))) sum += alone[other];
   return sum;
 }
 
@@ -547,7 +547,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   std::vector<overlap_sums> sums(some_identity.size());
   for (std::uint32_t p = 0; p < v.events.size(); ++p) {
     const interval e = span_of(s.trace->gpu[v.events[p]]);
-    add(sums[row_of[p]].total, e.end - e.begin);
+    sums[row_of[p]].total += e.end - e.begin;
   }
   std::vector<std::uint8_t> wanted;
   for (const overlap_sums& r : sums) wanted.push_back(r.total >= least_total && percent(r.total, busy) >= options.min_share ? 1 : 0);
@@ -563,8 +563,8 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     overlap_sums& r = sums[row_of[p]];
     const interval e = span_of(gpu[v.events[p]]);
     const nanoseconds d = e.end - e.begin;
-    add(r.hidden, beside.hidden[p]), add(r.exclusive, d - beside.hidden[p]), add(r.by_compute, beside.by_compute[p]);
-    add(alone[static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]])], d - beside.hidden[p]);
+    r.hidden += beside.hidden[p], r.exclusive += d - beside.hidden[p], r.by_compute += beside.by_compute[p];
+    alone[static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]])] += d - beside.hidden[p];
     if (r.longest == no_index || gpu[v.events[r.longest]].duration < gpu[v.events[p]].duration) r.longest = p;
   }
 

@@ -15,10 +15,6 @@ HOTPATH_FN interval span_of(const model::gpu_event& e) {
   return {nanoseconds{begin}, nanoseconds{begin + (std::max)(std::int64_t{0}, (std::min)(most, e.duration.ns))}};
 }
 
-HOTPATH_FN void add(nanoseconds& sum, nanoseconds more) {
-  if (__builtin_add_overflow(sum.ns, more.ns, &sum.ns)) sum.ns = INT64_MAX;
-}
-
 HOTPATH_FN double percent(nanoseconds part, nanoseconds whole) { return whole.ns > 0 ? 100.0 * static_cast<double>(part.ns) / static_cast<double>(whole.ns) : 0; }
 
 HOTPATH_FN nanoseconds quantile(std::vector<std::int64_t>& values, unsigned percent) {
@@ -135,7 +131,7 @@ HOTPATH_FN nanoseconds busy_of(const subject& s, const selection& v) {
   for (std::uint32_t d = 0; d < v.devices; ++d) {
     sets[d].push_back(open[d]);
     unite(sets[d]);
-    add(sum, length(sets[d]));
+    sum += length(sets[d]);
   }
   return sum;
 }
@@ -148,8 +144,8 @@ HOTPATH_FN std::optional<std::string> graphs_not_recorded(const subject& s) {
   nanoseconds whole, in_rows, first{INT64_MAX}, last{INT64_MIN};
   for (const std::uint32_t i : s.chosen) {
     const interval e = tables::span_of(t.gpu[i]);
-    tables::add(whole, e.end - e.begin);
-    if (t.gpu[i].kind == model::gpu_kind::graph) ++rows, tables::add(in_rows, e.end - e.begin);
+    whole += e.end - e.begin;
+    if (t.gpu[i].kind == model::gpu_kind::graph) ++rows, in_rows += e.end - e.begin;
     first = (std::min)(first, e.begin), last = (std::max)(last, e.end);
   }
   constexpr double enough = 5;  // percent, of the time and of the launches
@@ -222,7 +218,7 @@ struct site_times {
   explicit site_times(std::size_t sites) : time(sites), launches(sites) {}
   void count(std::uint32_t site, nanoseconds t) {
     if (launches[site]++ == 0) touched.push_back(site);
-    add(time[site], t);
+    time[site] += t;
   }
   void clear() {
     for (const std::uint32_t i : touched) time[i] = {}, launches[i] = 0;
@@ -243,7 +239,7 @@ HOTPATH_FN void site_times::fill(const site_table& sites, nanoseconds total, std
     for (const std::uint32_t i : touched) {
       if (sites[i].*word == 0) continue;
       if (out.empty() || sites[out.back().first].*word != sites[i].*word) out.push_back({.first = i});
-      add(out.back().time, time[i]);
+      out.back().time += time[i];
       out.back().launches += launches[i];
       out.back().own = out.back().own || sites[i].priority > 200;
     }
@@ -314,12 +310,12 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
     const std::uint32_t event = v.events[p], id = s.identity_of[event];
     row_of[p] = names.row_of[id];
     const nanoseconds d{(std::max)(gpu[event].duration.ns, std::int64_t{0})};
-    add(total[row_of[p]], d), add(out.total, d), add(of_identity[id], d), add(of_family[static_cast<std::size_t>(s.identities[id].is.what)], d);
+    total[row_of[p]] += d, out.total += d, of_identity[id] += d, of_family[static_cast<std::size_t>(s.identities[id].is.what)] += d;
   }
   const groups g = group(row_of, names.rows);
   out.busy = busy_of(s, v);
   out.wall = out.busy;
-  for (const gap& i : gaps(s, at)) add(out.wall, i.time.end - i.time.begin);
+  for (const gap& i : gaps(s, at)) out.wall += i.time.end - i.time.begin;
   const bool known = !graphs_not_recorded(s);
   const auto [steps, in_steps] = count_steps(s, v);
   out.steps = steps;
@@ -350,12 +346,12 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
     const std::uint32_t from = g.first[r], to = g.first[std::size_t{r} + 1];
     const double share = percent(total[r], out.total);
     if (share < options.min_share || (options.limit != 0 && out.rows.size() >= options.limit)) {
-      ++out.hidden_rows, out.hidden_events += to - from, add(out.hidden, total[r]);
+      ++out.hidden_rows, out.hidden_events += to - from, out.hidden += total[r];
       continue;
     }
     kernel_row& row = out.rows.emplace_back();
     const identity& name = s.identities[speaker[r]];
-    add(running, total[r]);
+    running += total[r];
     row.at = at, row.kernel = name.canonical, row.short_name = name.short_name, row.raw = std::string(s.trace->name(name.raw));
     row.what = name.is.what, row.detail = std::string(name.is.detail), row.rule = std::string(name.is.rule);
     row.total = total[r], row.share = share, row.running_share = percent(running, out.total), row.launches = to - from;
@@ -376,7 +372,7 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
       if (const std::uint32_t site = at_or_none(s.map.site_of, event); site < s.map.sites.size()) where.count(site, d);
       if (ranks.count != 0 && e.process < ranks.index.size() && ranks.index[e.process] != no_index) {
         nanoseconds sum{per_rank[ranks.index[e.process]]};
-        add(sum, d);
+        sum += d;
         per_rank[ranks.index[e.process]] = sum.ns;
       }
     }

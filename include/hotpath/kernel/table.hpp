@@ -51,7 +51,6 @@ struct gap { interval time{}; std::uint32_t before = 0, after = 0; };
 std::vector<gap> gaps(const subject& s, stage at);  // those that end with an event of the stage
 
 interval span_of(const model::gpu_event& e);        // clamped to +-73 years, so that no sum of a few overflows
-void add(nanoseconds& sum, nanoseconds more);       // stays at the largest value
 nanoseconds busy_of(const subject& s, const selection& v);
 double percent(nanoseconds part, nanoseconds whole); // 0 of nothing
 // The call that launched each GPU event: as look_at() found it, or, for a subject made by hand that leaves it out, in `made`.

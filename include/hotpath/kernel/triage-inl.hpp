@@ -87,7 +87,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
 
   nanoseconds first{INT64_MAX}, last{INT64_MIN};
   for (const std::uint32_t i : s.chosen) first = t.gpu[i].begin < first ? t.gpu[i].begin : first, last = t.gpu[i].end() > last ? t.gpu[i].end() : last;
-  if (last > first) tables::add(r_.duration, last - first);
+  if (last > first) r_.duration += last - first;
   if (s.left_out_events != 0) note(name, std::to_string(s.left_out_events).append(s.left_out_events == 1 ? " GPU event is" : " GPU events are").append(" left out by the options"));
 
   const std::size_t tables_before = r_.kernels.size();
@@ -101,8 +101,8 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     if (x.events == 0) continue;
     r_.steps.push_back(x), r_.step_names.emplace_back(t.name(x.annotation));
   }
-  for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, tables::add(r_.covered.by[i].time, s.map.covered.by[i].time);
-  r_.covered.with_location.events += s.map.covered.with_location.events, tables::add(r_.covered.with_location.time, s.map.covered.with_location.time);
+  for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, r_.covered.by[i].time += s.map.covered.by[i].time;
+  r_.covered.with_location.events += s.map.covered.with_location.events, r_.covered.with_location.time += s.map.covered.with_location.time;
   for (const std::string& text : s.map.notes) note(name, text);
 
   // How to read the figures.
