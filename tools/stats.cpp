@@ -94,7 +94,7 @@ exit_code stats(const stats_flags& flags) {
     }
   for (const model::trace_loss& l : about->lost)
     say(flags.trace + ": " + std::string(name_of(l.fault)) + " " + std::to_string(l.count) + (l.note.empty() ? "" : ": " + l.note));
-  print(out);
+  if (!print(out)) return exit_code::internal;
   return !any ? exit_code::unusable : about->partial() ? exit_code::partial : exit_code::ok;
 }
 

@@ -132,8 +132,7 @@ result<kernel::triage_report> analyse(const triage_flags& f) {
     if (!words) return words.error();
     auto own = kernel::parse_patterns(*words);
     if (!own) return error{.code = own.error().code, .detail = own.error().detail, .source = text::printable(*f.patterns), .line = own.error().line, .column = own.error().column, .hint = own.error().hint};
-    patterns.assign(kernel::builtin_patterns().begin(), kernel::builtin_patterns().end());
-    patterns.insert(patterns.end(), own->begin(), own->end());
+    patterns = std::move(*own);                        // with the built-in ones, as far as the file does not replace them
     o.patterns = patterns;
   }
 
@@ -177,11 +176,18 @@ result<kernel::triage_report> analyse(const triage_flags& f) {
   o.mapping = mapping ? &*mapping : nullptr, o.captures = capture_pointers;
 
   kernel::triager all(o);
+  std::optional<error> nothing;   // what the first trace says in which the options leave nothing; of several, one with something is enough
+  bool any = false;
   for (const auto& one : files->first) {
     auto t = read_one_trace(one.path);
     if (!t) return t.error();
-    if (auto added = all.add(*t, {.label = one.label, .name = one.path, .rank = rank}); !added) return added.error();
+    auto added = all.add(*t, {.label = one.label, .name = one.path, .rank = rank});
+    if (!added && added.error().code != errc::empty) return added.error();
+    if (added) any = true;
+    else if (files->first.size() > 1) notes.emplace_back(last_of(one.path), added.error().detail);
+    if (!added && !nothing) nothing = added.error();
   }
+  if (!any && nothing) return *nothing;
   if (all_ranks) {
     for (const auto& one : files->others) {
       auto t = read_one_trace(one.path);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // tools/triage_bundle.cpp - hotpath triage-bundle [LABEL=]PATH...: several analyses as one document.
+#include <filesystem>
+#include <fstream>
 #include <hotpath/core/text.hpp>
 #include <hotpath/core/utc.hpp>
 #include <hotpath/report/bundle.hpp>
@@ -16,8 +18,9 @@ namespace {
 
 // A saved report begins with its schema; anything else is a trace, or a folder of traces.
 bool is_report(const std::string& path) {
-  const auto head = path.ends_with(".json") ? read_text_file(path, 256u << 20) : result<std::string>(error{});
-  return head && std::string_view(*head).substr(0, 256).find("\"hotpath.triage/") != std::string_view::npos;
+  char head[256] = {};
+  std::ifstream(path, std::ios::binary).read(head, sizeof head);
+  return std::string_view(head, sizeof head).find("\"hotpath.triage/") != std::string_view::npos;
 }
 
 }  // namespace
@@ -30,7 +33,8 @@ exit_code triage_bundle(const bundle_flags& f) {
   for (const std::string& word : f.items) {
     // LABEL=PATH, unless a file has that whole name.
     std::string label, path = word;
-    if (const std::size_t equals = word.find('='); equals != std::string::npos && equals != 0 && word.find('/') > equals) label = word.substr(0, equals), path = word.substr(equals + 1);
+    std::error_code none;
+    if (const std::size_t equals = word.find('='); equals != std::string::npos && equals != 0 && word.find('/') > equals && !std::filesystem::exists(word, none)) label = word.substr(0, equals), path = word.substr(equals + 1);
     report::bundle_item item{label, {}};
     if (is_report(path)) {
       const auto words = read_text_file(path, 256u << 20);

@@ -125,14 +125,7 @@ for device in sorted({r[2] for r in rows}):
                 sums["other"] += hi - lo
                 continue
             cut = max(lo, call[0])
-            sync = 0
-            spans = blocking.get(call[2], [])
-            if cut > lo:
-                i = bisect.bisect_right([y for _, y in spans], lo)  # the first that ends behind the moment when the device ran dry
-                if i < len(spans) and spans[i][0] <= lo:
-                    sync = cut - lo
-                else:
-                    sync = measure(common([[lo, cut]], spans))
+            sync = measure(common([[lo, cut]], blocking.get(call[2], []))) if cut > lo else 0
             sums["sync"] += sync
             sums["host"] += cut - lo - sync
             if "GraphLaunch" in call[3]:

@@ -55,7 +55,7 @@ TEST_CASE("kernel: the summary of a trace without its graphs' kernels says so an
   b.finish();
   const auto lines = lines_of(b.s);
   REQUIRE(lines.size() == 1);
-  CHECK(lines[0].find("whole trace: sampling 100.0 % of GPU time (last, 90.9 %); 10 of 10 graph launches have no kernels") == 0);
+  CHECK(lines[0].find("whole trace: sampling 100.0 % of the recorded GPU time (last, 90.9 %); 10 of 10 graph launches have no kernels") == 0);
   CHECK(lines[0].find("idle 9") == std::string::npos);
 }
 

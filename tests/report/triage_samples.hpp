@@ -31,7 +31,7 @@ inline kernel::triage_report good() {
   r.model = "Qwen/Qwen3-8B", r.devices = {"NVIDIA H100 80GB HBM3"}, r.rank = 0, r.world_size = 2, r.duration = 130_ms;
 
   kernel::kernel_table p;
-  p.at = prefill, p.events = 2048, p.steps = 1, p.total = 90_ms, p.busy = 88_ms, p.wall = 91_ms, p.hidden_rows = 41, p.hidden_events = 700, p.hidden = 4_ms;
+  p.at = prefill, p.events = 2048, p.steps = 1, p.total = p.in_steps = 90_ms, p.busy = 88_ms, p.wall = 91_ms, p.hidden_rows = 41, p.hidden_events = 700, p.hidden = 4_ms;
   p.by_family = {{family::gemm, 61_ms}, {family::attention, 18_ms}, {family::norm, 5_ms}, {family::comm, 4_ms}, {family::elementwise, 2_ms}};
   p.rows = {row(prefill, "nvjet_hsh_256x128_64x4_1x2_h_bz_coopA_NNT", family::gemm, 61'000, 145, 67.8, 67.8, "aten::mm", "python/sglang/srt/layers/quantization/unquant.py:130 apply"),
             row(prefill, "flash::FlashAttnFwdSm90<flash::CollectiveMainloopFwdSm90<2, cute::tuple<cute::C<1>, cute::C<1>, cute::C<1>>, cute::tuple<cute::C<128>, cute::C<176>, cute::C<128>>, 128, cutlass::bfloat16_t>>", family::attention, 18'000, 36, 20.0, 87.8, "sgl_kernel::fwd",
@@ -40,7 +40,7 @@ inline kernel::triage_report good() {
             row(prefill, "fused_add_rmsnorm_kernel<8u, __nv_bfloat16>", family::norm, 3'000, 72, 3.3, 95.6)};
   p.rows[2].detail = "all_reduce";
   kernel::kernel_table d;
-  d.at = decode, d.events = 5'400, d.steps = 2, d.total = 30_ms, d.busy = 29_ms, d.wall = 39_ms;
+  d.at = decode, d.events = 5'400, d.steps = 2, d.total = d.in_steps = 30_ms, d.busy = 29_ms, d.wall = 39_ms;
   d.by_family = {{family::gemm, 20_ms}, {family::attention_decode, 8_ms}, {family::sampling, 2_ms}};
   d.rows = {row(decode, "gemv2T_kernel_val<int, int, __nv_bfloat16, __nv_bfloat16, float>", family::gemm, 20'000, 4'000, 66.7, 66.7, "aten::linear"),
             row(decode, "BatchDecodeWithPagedKVCacheKernel", family::attention_decode, 8'000, 1'000, 26.7, 93.3, "sgl_kernel::batch_decode"),
@@ -86,6 +86,7 @@ inline kernel::triage_report good() {
     s.gpu_begin = s.begin + 2_ms, s.gpu_end = s.gpu_begin + (i == 0 ? 91_ms : 19_ms), s.gpu_busy = i == 0 ? 88_ms : 14_ms, s.graph = i != 0;
     if (i == 0) s.context_requests = 15, s.context_tokens = 15'360;
     else s.generation_requests = 32, s.generation_tokens = 32;
+    s.idle_by[i == 0 ? 0 : 3] = s.gpu_end - s.gpu_begin - s.gpu_busy;   // the host was late; between graph launches
     r.steps.push_back(s);
     r.step_names.push_back(i == 0 ? "step[EXTEND bs=15 toks=15360]" : "step[DECODE bs=32]");
   }

@@ -193,6 +193,19 @@ TEST_CASE("tools: triage of a folder takes a trace per stage of the lowest rank,
   CHECK(gemm["ranks"]["min_ns"] == gemm["total_ns"]);
   CHECK(gemm["ranks"]["max_ns"] == gemm["total_ns"].get<std::int64_t>() + 4 * 10'000);
   check_refused(triage(run, {"traces", "--rank", "7"}), 3, "rank 0 was not asked for");
+
+  // A stage that only one of the traces has.
+  std::filesystem::create_directory(run.dir.file("stages"));
+  const auto step = [](const std::string& name) { return R"({"ph": "X", "cat": "user_annotation", "name": ")" + name + R"(", "pid": 1, "tid": 1, "ts": 1, "dur": 500},)"
+                                                        R"({"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": 1, "tid": 1, "ts": 5, "dur": 1, "args": {"correlation": 1}},)"; };
+  run.dir.write("stages/x-TP-0-EXTEND.trace.json", events(step("step[EXTEND bs=1 toks=8]") + gpu("nvjet_a", 100, 50)));
+  run.dir.write("stages/x-TP-0-DECODE.trace.json", events(step("step[DECODE bs=1 toks=1]") + gpu("nvjet_a", 100, 30)));
+  const auto decode = triage(run, {"stages", "--stage", "decode", "--json"});
+  CAPTURE(decode.err);
+  CHECK(decode.code == 0);
+  CHECK(total_of(document::parse(decode.out), "decode") == 30'000);
+  CHECK(has(decode.out, "No GPU event is of stage decode"));
+  CHECK(triage(run, {"stages", "--stage", "verify"}).code == 3);
 }
 
 TEST_CASE("tools: triage maps the kernels of one trace with another") {
@@ -247,6 +260,20 @@ TEST_CASE("tools: triage reads fusion patterns of its user") {
   CAPTURE(json.err);
   CHECK(json.code == 0);
   CHECK(has(json.out, "MINE1"));
+  // Instead of the built-in ones.
+  const auto ids = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {small(), "--json", "--framework", "vllm", "--min-share", "0"});
+    std::string out;
+    const document j = document::parse(triage(run, more).out);
+    for (const document& t : j["fuse_tables"])
+      for (const document& r : t["rows"]) out += r["id"].get<std::string>() + " " + r["pattern"].get<std::string>() + ";";
+    return out;
+  };
+  const std::string builtin = ids({});
+  REQUIRE(builtin != "");
+  const std::string first = builtin.substr(0, builtin.find(' '));
+  CHECK(ids({"--patterns", run.dir.write("none.json", R"({"replace": true, "patterns": [{"id": "X", "chain": [{"any": "no such"}, {"any": "kernel there"}]}]})")}) == "");
+  CHECK_FALSE(has(ids({"--patterns", run.dir.write("own.json", "{\"patterns\": [{\"id\": \"" + first + "\", \"fused\": \"no such kernel\"}]}")}), first + " "));
   const auto bad = triage(run, {small(), "--patterns", run.dir.write("bad.json", "{\"patterns\": [{\"id\": 3}]}")});
   CHECK(bad.code == 3);
   CHECK(has(bad.err, "bad.json"));

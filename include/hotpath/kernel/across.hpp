@@ -16,7 +16,7 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 
 struct across_cell {                         // of one report; total 0: it has no such kernels
   nanoseconds total{};
-  std::optional<nanoseconds> per_step;       // total / steps of the stage
+  std::optional<nanoseconds> per_step;       // total / steps of the stage; empty: no steps, or work of the stage outside of them
   double share = 0;                          // percent of the stage's summed GPU time
 };
 

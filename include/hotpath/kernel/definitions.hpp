@@ -22,6 +22,10 @@ using model::stage;
 
 // ---- steps and stages --------------------------------------------------------------------------------------------------------
 
+enum class idle_cause : std::uint8_t { host_bound, launch_latency, sync_wait, graph_gap, communication, other };
+inline constexpr std::string_view idle_cause_names[] = {"host bound", "launch latency", "sync wait", "graph gap", "waiting for communication", "other"};
+inline constexpr std::string_view idle_columns[] = {"idle_host_bound_ns", "idle_launch_latency_ns", "idle_sync_wait_ns", "idle_graph_gap_ns", "idle_communication_ns", "idle_other_ns"};
+
 // One engine iteration, as an annotation of the host says it, and what the GPU did for it.
 struct step {
   stage what = stage::all;
@@ -34,6 +38,7 @@ struct step {
   nanoseconds gpu_begin{}, gpu_end{};             // first begin and last end of them; launches run ahead, so this is later than `begin`
   nanoseconds gpu_busy{};                         // union of their intervals, all streams of the device
   bool graph = false;                             // at least one graph launch
+  nanoseconds idle_by[6] = {};                    // of triage(): the gaps that its work ends, by idle_cause
 };
 
 // How a GPU event got its stage, the surest first.
@@ -121,14 +126,14 @@ struct kernel_table {
   std::vector<kernel_row> rows;                   // by total, largest first
   std::uint64_t events = 0, hidden_rows = 0, hidden_events = 0;  // rows below the cut or beyond the limit
   nanoseconds total{}, hidden{};                  // rows + hidden = total
-  nanoseconds busy{}, wall{};                     // union, and union + the gaps that work of this stage ends, per device, summed over devices
+  nanoseconds busy{}, wall{};                     // union, and union + the gaps that work of this stage ends, per device, summed over devices; wall =
+                                                  // busy where the gaps are not known (graphs whose kernels were not recorded)
   std::uint64_t steps = 0;
+  nanoseconds in_steps{};                         // of total: launched within steps
   std::vector<std::pair<family, nanoseconds>> by_family;   // all events of the stage, largest first
 };
 
 // Of one stage alone, wall is last end - first begin; the walls of several stages share it out.
-enum class idle_cause : std::uint8_t { host_bound, launch_latency, sync_wait, graph_gap, communication, other };
-inline constexpr std::string_view idle_cause_names[] = {"host bound", "launch latency", "sync wait", "graph gap", "waiting for communication", "other"};
 
 // Where one stage's wall time went on the devices.
 struct device_time {
@@ -242,8 +247,8 @@ struct triage_report {
   std::vector<std::string> devices;               // names
   std::optional<int> rank, world_size;
   double min_share = 1.0;
-  nanoseconds duration{};                         // of the GPU work: first begin to last end
-  std::vector<step> steps;                        // per-step table, in time order
+  nanoseconds duration{};                         // of the GPU work: first begin to last end, summed over the inputs
+  std::vector<step> steps;                        // those that have GPU events looked at, in time order
   std::vector<std::string> step_names;            // of their annotations
   coverage covered;
   std::vector<kernel_table> kernels;              // one per stage

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/kernel/facts-inl.hpp - bodies of facts.hpp.
 #pragma once
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/key_set.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/facts.hpp>
+#include <hotpath/kernel/step.hpp>
+#include <hotpath/model/launch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 HOTPATH_FN bool is_step_name(std::string_view n) {
   for (const std::string_view start : {"ProfilerStep#", "step[", "execute_", "capture_", "prefill[", "decode[", "[Executor] _forward_step "})
     if (n.starts_with(start)) return true;
-  return false;
-}
-
-HOTPATH_FN bool is_graph_launch(std::string_view call) {
-  return call.size() <= 64 && text::lower(call).find("graphlaunch") != std::string::npos;
+  return parse_annotation(n).is != annotation_is::nothing_known;
 }
 
 namespace detail {
@@ -51,20 +50,20 @@ struct id_sets {
 HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t top) {
   id_sets ops(t.processes.size()), calls(t.processes.size()), graphs(t.processes.size());
   for (const model::cpu_op& o : t.ops) ops.insert(t.process_of(o.track), o.external);
-  std::vector<signed char> is_graph(t.names.size(), -1);  // by name: not looked at, no, yes
+  model::call_kinds kind(t);
   for (const model::api_call& c : t.api) {
     calls.insert(t.process_of(c.track), c.correlation);
-    if (is_graph[c.name] < 0) is_graph[c.name] = is_graph_launch(t.name(c.name));
-    if (is_graph[c.name] == 0) continue;
+    if (kind(c.name) != model::call_kind::graph) continue;
     graphs.insert(t.process_of(c.track), c.correlation);
     ++f.graph_launches;
   }
   name_sums names(t);
   std::vector<bool> is_kernel(t.names.size());
-  struct open_stream { std::uint32_t track, id; nanoseconds end; };  // of those of the current device: rows of f.streams from `first_stream` on
+  struct open_stream { nanoseconds end; };  // of those of the current device: rows of f.streams from `first_stream` on
   std::vector<open_stream> open;
   std::vector<bool> pid_seen(t.names.size());
-  std::size_t first_stream = 0, last_stream = 0;
+  std::size_t first_stream = 0;
+  hotpath::detail::id_index numbers;   // of a device's streams
   nanoseconds end{};
   for (const model::gpu_event& g : t.gpu) {
     if (f.devices.empty() || f.devices.back().process != g.process || f.devices.back().ordinal != g.device) {
@@ -72,7 +71,7 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       for (const model::device& d : t.devices)
         if (d.ordinal == g.device && (d.process == g.process || d.process == 0)) f.devices.back().name = d.name;
       open.clear();
-      first_stream = last_stream = f.streams.size();
+      first_stream = f.streams.size();
       end = g.begin;
     }
     trace_facts::device& d = f.devices.back();
@@ -80,9 +79,7 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       const nanoseconds from = g.begin > until ? g.begin : until;
       if (g.end() > from) busy += g.end() - from, until = g.end();
     };
-    const std::size_t last = last_stream - first_stream;
-    std::size_t i = last < open.size() && open[last].track == g.track && open[last].id == g.stream ? last : 0;
-    while (i < open.size() && (open[i].track != g.track || open[i].id != g.stream)) ++i;
+    const std::size_t i = numbers.insert(static_cast<std::uint32_t>(f.devices.size()), (static_cast<std::uint64_t>(g.track) << 32) | g.stream, static_cast<std::uint32_t>(open.size()));
     if (i == open.size()) {
       const bool tracked = g.track < t.tracks.size();
       const model::track* const track = tracked ? &t.tracks[g.track] : nullptr;
@@ -90,10 +87,9 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       key.append("/").append(track ? std::string(t.name(track->tid)) : std::to_string(g.stream));
       if (track != nullptr && !pid_seen[track->pid]) f.gpu_pids.emplace_back(t.name(track->pid)), pid_seen[track->pid] = true;
       f.streams.push_back({std::move(key), g.process, g.device, g.stream});
-      open.push_back({g.track, g.stream, g.begin});
+      open.push_back({g.begin});
     }
-    last_stream = first_stream + i;
-    trace_facts::stream& s = f.streams[last_stream];
+    trace_facts::stream& s = f.streams[first_stream + i];
     ++s.events, ++d.events, ++f.gpu_events;
     s.sum += g.duration, d.sum += g.duration, f.gpu_time_sum += g.duration;
     add_busy(s.busy_union, open[i].end);

@@ -67,8 +67,6 @@ trace_facts facts(const model::timeline& t, std::size_t top = 10);
 
 // What engines and torch call a step: ProfilerStep#3, step[DECODE bs=32], execute_..., capture_32_FULL, ...
 bool is_step_name(std::string_view annotation);
-// cudaGraphLaunch, hipGraphLaunch, cuGraphLaunch_ptsz ...
-bool is_graph_launch(std::string_view api_call);
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 

@@ -99,7 +99,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
         continue;
       }
       through = 0;
-      for (std::size_t g = 0; g < groups; ++g) out.runs[g] += (m & ~last) >> g & 1;
+      for (std::size_t g = 0; g < groups; ++g) out.runs[g] += static_cast<unsigned>(m & ~last) >> g & 1u;
       last = m;
       const auto& e = gpu[seq.event_at[p]];
       const nanoseconds gap = reached == 0 ? nanoseconds{} : (std::max)(nanoseconds{}, e.begin - before);
@@ -210,9 +210,6 @@ inline verdict judge(const fuse_pattern& p, const world& w, bool collective_ran,
 
 // ---- rows -----------------------------------------------------------------------------------------------------------------------------
 
-inline double percent_of(nanoseconds part, nanoseconds whole) {
-  return whole.ns <= 0 ? 0 : 100.0 * static_cast<double>(part.ns) / static_cast<double>(whole.ns);
-}
 inline std::string whole_percent(double v) { return std::to_string(static_cast<long long>(v + 0.5)); }
 
 class fuser {
@@ -297,7 +294,7 @@ class fuser {
     const fuse_pattern& p = *c.row;
     const std::size_t groups = p.chain.size();
     std::size_t present = 0;
-    for (std::size_t g = 0; g < groups; ++g) present += seen >> g & 1;
+    for (std::size_t g = 0; g < groups; ++g) present += static_cast<unsigned>(seen) >> g & 1u;
     if (present < 2) return;
     if (present < groups) {                             // not all: only a likeness
       std::vector<std::uint8_t> rest(mask.size());
@@ -308,7 +305,7 @@ class fuser {
     }
     const chain_walk w = walk_chain(s_, seq_, mask, groups);
     verdict v = judge(p, world_, collective, o_.args);
-    const double adjacency = w.adjacency(groups), share = percent_of(w.saving.gone, seq_.total);
+    const double adjacency = w.adjacency(groups), share = tables::percent(w.saving.gone, seq_.total);
     if (w.complete < o_.min_repetitions || adjacency < o_.min_adjacency || v.refused || v.open) return like(p, w, groups, 3, v, mask);
     if (share < p.min_share) return;
     std::vector<std::uint32_t> tokens;
@@ -338,7 +335,7 @@ class fuser {
   }
 
   fusion_row start(const compiled_pattern& c, fusion_state state, nanoseconds related) const {
-    return {.at = out_.at, .id = c.row->id, .pattern = c.row->name, .state = state, .confidence = {}, .related = related, .share = percent_of(related, seq_.total),
+    return {.at = out_.at, .id = c.row->id, .pattern = c.row->name, .state = state, .confidence = {}, .related = related, .share = tables::percent(related, seq_.total),
             .evidence = {}, .locations = {}, .candidate = c.row->candidate, .rationale = {}, .adjacency = {}, .repetitions = 0, .gain_per_step = {}, .conditions = {}};
   }
 
@@ -359,7 +356,7 @@ class fuser {
     });
     for (const std::uint32_t t : tokens) {
       const std::string kernel = name(t);
-      const double share = percent_of(seq_.tokens[t].time, seq_.total);
+      const double share = tables::percent(seq_.tokens[t].time, seq_.total);
       bool there = false;
       for (auto& [known, sum] : row.evidence)
         if (known == kernel) sum += share, there = true;
@@ -383,7 +380,7 @@ class fuser {
     nanoseconds time{};
     for (std::size_t t = 0; t < mask.size(); ++t)
       if (mask[t] != 0) time += seq_.tokens[t].time;
-    h.share = percent_of(h.level == 1 ? time : w.saving.gone, seq_.total);
+    h.share = tables::percent(h.level == 1 ? time : w.saving.gone, seq_.total);
     if (h.share < (std::max)(p.min_share, o_.min_share) || h.level < best_.level || (h.level == best_.level && h.share <= best_.share)) return;
     h.text = p.id + " " + p.name + ": ";
     if (h.level == 3) h.text.append("its kernels follow each other in ").append(whole_percent(w.adjacency(groups))).append(" % of the repetitions, but a condition is not met or not known: ").append(v.why);
@@ -410,7 +407,7 @@ class fuser {
       kernel_chain k;
       for (const std::uint32_t t : c.tokens) k.kernels.push_back(name(t));
       if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites.text(s_.map.sites[site].location);
-      k.related = c.saving.gone, k.share = percent_of(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
+      k.related = c.saving.gone, k.share = tables::percent(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
       if (seq_.steps != 0) k.gain_per_step = c.saving.gain / static_cast<std::int64_t>(seq_.steps);
       out_.chains.push_back(std::move(k));
     }

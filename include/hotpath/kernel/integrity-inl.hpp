@@ -180,6 +180,10 @@ HOTPATH_FN void account(integrity& into, const subject& s, std::span<const kerne
 HOTPATH_FN void settle(integrity& it) {
   nanoseconds sum = it.in_rows;
   sum += it.hidden, sum += it.left_out;
+  if (it.total.ns == INT64_MAX) {
+    it.findings.push_back({true, "The GPU time sums up to more than 292 years: durations in the trace are wrong, and so are the shares."});
+    if (it.verdict == health::good) it.verdict = health::partial;
+  }
   if (sum == it.total) return;
   std::string text = "The tables hold ";
   text.append(std::to_string(sum.ns)).append(" ns of ").append(std::to_string(it.total.ns)).append(" ns of GPU time: an error of this program, the figures cannot be trusted.");

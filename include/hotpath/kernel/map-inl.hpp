@@ -22,7 +22,7 @@ using model::call_kinds;
 class name_join {
  public:
   static constexpr std::uint32_t copy = 1, set = 2;
-  name_join() { names_.intern("\1copy"), names_.intern("\1set"); }
+  name_join() : names_({.bytes = SIZE_MAX, .distinct = SIZE_MAX}) { names_.intern("\1copy"), names_.intern("\1set"); }
   std::uint32_t of(const model::timeline& t, name_id n, std::vector<std::uint32_t>& known) {
     if (known.size() < t.names.size()) known.resize(t.names.size(), no_index);
     if (known[n] == no_index) known[n] = names_.intern(canonical_name(t.name(n)));
@@ -55,13 +55,14 @@ class resolver {
   std::uint32_t op_with(std::uint16_t process, std::uint64_t external, const model::api_call* launch, nanoseconds begin) const {
     std::uint32_t best = external == model::no_id ? no_index : by_external_.find(hotpath::detail::id_hash(process, external), has_external(process, external));
     if (best == no_index || next_op_[best] == no_index) return best;
-    std::int64_t best_away = INT64_MAX;
+    nanoseconds best_away{INT64_MAX};
     unsigned looked = 0;
     for (std::uint32_t i = best; i != no_index && looked < 64; i = next_op_[i], ++looked) {
       const model::cpu_op& o = t_.ops[i];
       const bool holds = launch != nullptr && o.track == launch->track && o.begin <= launch->begin && o.end() >= launch->begin;
       const bool before = o.begin <= begin;
-      const std::int64_t away = holds ? launch->begin.ns - o.begin.ns - (INT64_MAX / 2) : before ? (begin - o.end()).ns : INT64_MAX / 4 + (o.begin - begin).ns;
+      constexpr nanoseconds around{INT64_MAX / 2}, later{INT64_MAX / 4};   // an operator around the launch before any other, one that begins later behind any other
+      const nanoseconds away = holds ? launch->begin - o.begin - around : before ? begin - o.end() : o.begin - begin + later;
       if (away < best_away) best_away = away, best = i;
     }
     return best;
@@ -69,9 +70,7 @@ class resolver {
   // The innermost operator around a moment of a thread.
   std::uint32_t op_around(std::uint32_t track, nanoseconds when) {
     if (parents_.size() != t_.ops.size()) find_parents();
-    std::uint32_t i = ops_.last_before(track, when);
-    while (i != no_index && t_.ops[i].end() < when) i = parents_[i];
-    return i;
+    return ops_.around(track, when, [this](std::uint32_t i) { return parents_[i]; });
   }
   // The site of a launch: the operator's name (0: none) and the frames at that moment. no_index: neither is known.
   std::uint32_t site_at(name_id op, std::uint32_t track, nanoseconds when) {
@@ -93,8 +92,7 @@ class resolver {
   struct chain { std::uint32_t around = no_index; name_id best = 0; int priority = 0; name_id stack[4] = {}; };   // stack: the innermost last
 
   std::uint32_t chain_at(std::uint32_t track, nanoseconds when) {
-    std::uint32_t f = frames_.last_before(track, when);
-    while (f != no_index && t_.frames[f].end() < when) f = outer(f);
+    std::uint32_t f = frames_.around(track, when, [this](std::uint32_t i) { return outer(i); });
     if (f == no_index) return 0;
     if (chain_of_.empty()) chain_of_.assign(t_.frames.size(), no_index), priority_.assign(t_.names.size(), unknown);
     path_.clear();
@@ -181,8 +179,10 @@ struct capture_range { std::uint32_t track = 0; nanoseconds begin{}, end{}; std:
 
 inline void end_graph(std::vector<captured>& out, captured& g, std::vector<capture_range>& ranges, std::uint32_t track, nanoseconds began) {
   if (g.nodes.empty()) return;
-  for (capture_range& r : ranges)
-    if (r.track == track && r.begin <= began && began <= r.end) g.batch = r.batch, g.ordinal = r.graphs++;
+  // Ranges have the order (track, begin) of annotations; captures do not nest.
+  capture_range* const behind = find_first_not(ranges.data(), ranges.data() + ranges.size(), [&](const capture_range& r) { return r.track < track || (r.track == track && r.begin <= began); });
+  if (behind != ranges.data())
+    if (capture_range& r = behind[-1]; r.track == track && began <= r.end) g.batch = r.batch, g.ordinal = r.graphs++;
   for (const node& n : g.nodes) g.named = g.named && n.name != 0;
   out.push_back(std::move(g));
 }
@@ -430,8 +430,8 @@ class mapper {
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
       const model::gpu_event& e = t_.gpu[i];
       const std::uint32_t call = steps_.launch_of[i];
-      // Without the call, the graph's id tells it; newer Kineto writes 0 for kernels of no graph.
-      if (call != no_index ? !is_graph(t_.api[call].name) : e.kind != model::gpu_kind::graph && (e.graph == no_index || e.graph == 0)) continue;
+      // Without the call, the graph's id tells it.
+      if (call != no_index ? !is_graph(t_.api[call].name) : e.kind != model::gpu_kind::graph && e.graph == no_index) continue;
       if (call != no_index && e.kind != model::gpu_kind::graph) recorded[call] = true;
       replayed_[i] = true;
       if (e.kind == model::gpu_kind::graph) continue;      // one row for the whole graph: nothing to align

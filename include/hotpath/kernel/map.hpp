@@ -12,7 +12,7 @@
 //   What is still without a line may get it from `mapping_trace`, a trace of the same program without graphs: the same kernel name at the
 //   same stage. That is a guess, and a note says how many.
 //   Cost: 0.6 us per GPU event, measured with one operator and five frames for each (3.4 M events in all: 0.3 s with the steps; a loaded core); every
-//   frame is looked at once at most. While it runs: 4 bytes per frame, 12 to 20 per operator, 36 to 44 per distinct stack.
+//   frame is looked at once, if launches of a thread come in the order of time. While it runs: 4 bytes per frame, 12 to 20 per operator, 36 to 44 per distinct stack.
 //   Timelines must be sorted. Thread safety: pure function of its arguments.
 #pragma once
 #include <span>

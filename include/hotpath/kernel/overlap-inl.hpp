@@ -197,8 +197,7 @@ HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std:
 
 inline bool blocks_host(std::string_view call) {
   if (call.find("Synchronize") != std::string_view::npos) return true;
-  const bool moves = call.find("Memcpy") != std::string_view::npos || call.find("Memset") != std::string_view::npos;
-  return moves && call.find("Memcpy") != std::string_view::npos && call.find("Async") == std::string_view::npos;
+  return call.find("Memcpy") != std::string_view::npos && call.find("Async") == std::string_view::npos;
 }
 
 // Blocking calls of each thread: disjoint, in order. An asynchronous copy blocks, too, when its call outlasts the copy (pageable memory).
@@ -206,14 +205,13 @@ struct blocking_calls {
   std::vector<std::uint32_t> first;   // by track; one more at the end
   std::vector<interval> calls;
 
-  // The part of [from, to) that is due to such calls of the track (time_of tells which).
+  // The part of it that the thread spent in such calls.
   nanoseconds within(std::uint32_t track, interval part) const {
     if (std::size_t{track} + 1 >= first.size()) return {};
     const interval *at = calls.data() + first[track], *const end = calls.data() + first[std::size_t{track} + 1];
     at = find_first_not(at, end, [&part](const interval& i) { return i.end <= part.begin; });
-    if (at != end && at->begin <= part.begin) return part.end - part.begin;
     nanoseconds sum;
-    for (; at != end && at->begin < part.end; ++at) sum += (std::min)(at->end, part.end) - at->begin;
+    for (; at != end && at->begin < part.end; ++at) sum += (std::min)(at->end, part.end) - (std::max)(at->begin, part.begin);
     return sum;
   }
 };
@@ -476,17 +474,24 @@ inline std::string describe(const overlap_family& f, const server_args* server) 
 // The places of a kernel: the mapping trace's where it has the name, of the same stage first.
 struct place_finder {
   std::vector<kernel_table> tables;
+  name_table names;
+  std::vector<const kernel_row*> first;   // by number of the name
 
-  explicit place_finder(const subject& s, stage at) {
+  place_finder(const subject& s, stage at) : names({.bytes = SIZE_MAX, .distinct = SIZE_MAX}) {
     tables.push_back(table(s, at, {.min_share = 0}));
     for (const stage other : s.stages)
       if (other != at) tables.push_back(table(s, other, {.min_share = 0}));
+    for (const kernel_table& t : tables)
+      for (const kernel_row& r : t.rows) {
+        if (r.places.empty() && r.cpu_op.empty()) continue;
+        const name_id n = names.intern(r.kernel);
+        if (n >= first.size()) first.resize(n + 1);
+        if (first[n] == nullptr) first[n] = &r;
+      }
   }
   const kernel_row* find(std::string_view name) const {
-    for (const kernel_table& t : tables)
-      for (const kernel_row& r : t.rows)
-        if (r.kernel == name && !(r.places.empty() && r.cpu_op.empty())) return &r;
-    return nullptr;
+    const name_id n = names.find(name);
+    return n < first.size() ? first[n] : nullptr;
   }
 };
 

@@ -34,9 +34,8 @@ overlap_table overlap(const subject& formal, stage at, const overlap_options& op
 
 // The time of a stage on its devices, without rows. idle_by: every gap (table.hpp says whose it is) is cut where its causes change:
 //   graph_gap       between two kernels of one graph launch, or behind the launch call of a graph
-//   sync_wait       before the call that launched what ends the gap: that thread was in a blocking call when the device ran dry (it could
-//                   not launch ahead, so all until the launch), or went into one later (only as long as it took)
-//   host_bound      the rest before that call
+//   sync_wait       before the call that launched what ends the gap: as long as that thread was in blocking calls
+//   host_bound      the rest before that call, also between the return of a blocking call and the launch: the host is late
 //   communication   behind it, where work passes between two streams of which one communicates
 //   launch_latency  behind it, as long as the call took and 100 us more
 //   other           the rest: waits for what the trace does not show; no call known

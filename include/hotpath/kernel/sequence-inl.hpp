@@ -5,13 +5,9 @@
 #include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/kernel/sequence.hpp>
+#include <hotpath/kernel/table.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
-
-namespace detail {
-template <class V>
-std::uint32_t at_or_none(const V& v, std::size_t i) { return i < v.size() ? v[i] : no_index; }
-}  // namespace detail
 
 HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   sequence out;
@@ -22,18 +18,18 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   std::uint64_t last_stream_key = 0;
   std::uint32_t last_stream = no_index;
   for (const std::uint32_t i : s.chosen) {
-    if (i >= gpu.size() || (i < s.steps.stage_of.size() ? s.steps.stage_of[i] : stage::all) != at) continue;
+    if (i >= gpu.size() || tables::stage_at(s, i) != at) continue;
     const auto& e = gpu[i];
-    const std::uint64_t stream_key = std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream;
+    const std::uint64_t stream_key = tables::lane_key(e);
     if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams.number(stream_key);
-    const std::uint32_t identity = detail::at_or_none(s.identity_of, i), site = detail::at_or_none(s.map.site_of, i);
+    const std::uint32_t identity = tables::at_or_none(s.identity_of, i), site = tables::at_or_none(s.map.site_of, i);
     const std::uint32_t t = tokens.number(std::uint64_t{identity} << 32 | site);
     if (t == out.tokens.size()) out.tokens.push_back({.identity = identity, .site = site, .kind = e.kind});
     ++out.tokens[t].launches, out.tokens[t].time += e.duration, out.total += e.duration;
     stream_of.push_back(last_stream), token_of.push_back(t), event_of.push_back(i);
     if (last_stream >= size.size()) size.resize(last_stream + 1, 0);
     ++size[last_stream];
-    if (const std::uint32_t step = detail::at_or_none(s.steps.step_of, i); step != no_index) steps.insert(0, step, 0);
+    if (const std::uint32_t step = tables::at_or_none(s.steps.step_of, i); step != no_index) steps.insert(0, step, 0);
   }
   out.steps = steps.size();
   // Stream by stream; within one, the timeline's order, which is that of the begins.
@@ -48,7 +44,7 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   for (std::size_t stream = 0; stream < size.size(); ++stream) {
     const std::uint32_t end = to[stream];
     for (std::uint32_t p = size[stream]; p < end; ++p) {
-      const std::uint32_t step = detail::at_or_none(s.steps.step_of, out.event_at[p]);
+      const std::uint32_t step = tables::at_or_none(s.steps.step_of, out.event_at[p]);
       if (p == size[stream] || step != out.parts.back().step) out.parts.push_back({p, p, step});
       out.parts.back().end = p + 1;
     }

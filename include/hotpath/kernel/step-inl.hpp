@@ -25,7 +25,7 @@ struct name_reader {
     std::int64_t v = 0;
     if (!text::to_number(rest.substr(0, n), v)) return std::nullopt;
     rest.remove_prefix(n);
-    return v;
+    return (std::min)(v, std::int64_t{1} << 40);   // counts: sums of a few must not overflow, whatever the annotation says
   }
   std::string_view until(std::string_view any) {
     const std::size_t n = (std::min)(rest.find_first_of(any), rest.size());
@@ -339,8 +339,11 @@ class step_finder {
   std::uint32_t at(std::uint32_t track, nanoseconds when) const {
     const auto* const first = find_first_not(ranges_.data(), ranges_.data() + ranges_.size(), [=](const auto& r) { return r.track < track || (r.track == track && r.begin <= when); });
     const auto from = static_cast<std::size_t>(first - ranges_.data());
-    std::uint32_t i = from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index;
+    if (last_.from != from || last_.track != track || when < last_.when)
+      last_ = {from, track, when, from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index};
+    std::uint32_t& i = last_.found;
     while (i != no_index && ranges_[i].end < when) i = ranges_[i].around;
+    last_.when = when;
     if (i != no_index) return ranges_[i].step;
     const window* w = host.around(t_.process_of(track), when);
     return w == nullptr ? no_index : w->step;
@@ -357,8 +360,10 @@ class step_finder {
   windows host;   // all steps
 
  private:
+  struct answer { std::size_t from = SIZE_MAX; std::uint32_t track = 0; nanoseconds when{}; std::uint32_t found = no_index; };
   const model::timeline& t_;
   std::vector<step_range> ranges_;
+  mutable answer last_;   // moments come nearly in order: a long way out is gone once
 };
 
 inline constexpr nanoseconds nearest_limit{20'000'000};  // 20 ms: beyond it, work of another step is as near

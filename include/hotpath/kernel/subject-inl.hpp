@@ -34,34 +34,49 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
   return e.track < t.tracks.size() && holds(t.name(t.tracks[e.track].pid), part);
 }
 
-// An identity for each (name, operator): names are read once, and operators once, where a name leaves the family open.
+// What a launch's operator, else its place, says of a kernel whose name leaves the family open. Each is asked once.
+class launch_families {
+ public:
+  explicit launch_families(const site_table& sites) : sites_(sites), of_op_(sites.texts()), of_place_(sites.texts()), op_asked_(sites.texts()), place_asked_(sites.texts()) {}
+  // `place`: the location, if that decided; else 0. The rule is empty where neither knows.
+  const kernel_identity& find(const site& s, name_id& place) {
+    if (!op_asked_[s.cpu_op]) op_asked_[s.cpu_op] = true, of_op_[s.cpu_op] = classify_launch({.cpu_op = sites_.text(s.cpu_op)});
+    if (!of_op_[s.cpu_op].rule.empty() || s.location == 0) return of_op_[s.cpu_op];
+    if (!place_asked_[s.location]) place_asked_[s.location] = true, of_place_[s.location] = classify_launch({.site = sites_.text(s.location)});
+    if (!of_place_[s.location].rule.empty()) place = s.location;
+    return of_place_[s.location];
+  }
+
+ private:
+  const site_table& sites_;
+  std::vector<kernel_identity> of_op_, of_place_;        // by number of the text
+  std::vector<bool> op_asked_, place_asked_;
+};
+
+// An identity for each (name, operator), and for each place that decides the family of a name: names are read once.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
-  hotpath::detail::id_index by_site, by_operator, by_name;
-  std::vector<identity> of_name;                         // without the operator
-  std::vector<kernel_identity> of_operator(s.map.sites.texts());   // once asked
-  std::vector<bool> asked(of_operator.size());
+  hotpath::detail::id_index by_site, by_launch, by_name;
+  std::vector<identity> of_name;                         // without the launch
+  launch_families launches(s.map.sites);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
-    const bool graph = e.kind == model::gpu_kind::graph;
+    const std::uint32_t graph = e.kind == model::gpu_kind::graph ? 1 : 0;
     const std::uint32_t at = s.map.site_of[i];
     bool fresh = false;
-    std::uint32_t& known = by_site.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
+    std::uint32_t& known = by_site.insert(graph, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
     if (fresh) {
+      const std::uint32_t n = by_name.insert(0, e.name, static_cast<std::uint32_t>(of_name.size()), &fresh);
+      const std::string_view raw = t.name(e.name);
+      if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
       const site where = at == no_index || s.map.sites[at].graph_replay ? site{} : s.map.sites[at];
-      const name_id op = where.cpu_op;
-      const auto next = static_cast<std::uint32_t>(s.identities.size());
-      known = by_operator.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | op, next, &fresh);
-      if (fresh) {
-        const std::uint32_t n = by_name.insert(0, e.name, static_cast<std::uint32_t>(of_name.size()), &fresh);
-        const std::string_view raw = t.name(e.name);
-        if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
-        identity id = of_name[n];
-        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch({s.map.sites.text(op), s.map.sites.text(where.location)});
-        if (id.is.guess && !of_operator[op].rule.empty()) id.is = of_operator[op];
-        if (graph) id.is = {.what = family::graph, .rule = "graph"};
-        s.identities.push_back(std::move(id));
-      }
+      kernel_identity is = of_name[n].is;
+      name_id place = 0;
+      if (is.guess)
+        if (const kernel_identity& launch = launches.find(where, place); !launch.rule.empty()) is = launch, is.guess = true;
+      if (graph != 0) is = {.what = family::graph, .rule = "graph"}, place = 0;
+      known = by_launch.insert(2 * place + graph, (static_cast<std::uint64_t>(e.name) << 32) | where.cpu_op, static_cast<std::uint32_t>(s.identities.size()), &fresh);
+      if (fresh) s.identities.push_back(of_name[n]), s.identities.back().is = is;
     }
     s.identity_of[i] = known;
   }

@@ -3,11 +3,12 @@
 #pragma once
 #include <cstdio>
 #include <hotpath/kernel/summary.hpp>
+#include <hotpath/kernel/table.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 namespace summary {
-inline double percent(nanoseconds part, nanoseconds whole) { return whole.ns > 0 ? 100.0 * static_cast<double>(part.ns) / static_cast<double>(whole.ns) : 0; }
+using tables::percent;
 inline void add(std::string& line, const char* format, double v) {
   char text[64];
   std::snprintf(text, sizeof text, format, v);
@@ -16,13 +17,14 @@ inline void add(std::string& line, const char* format, double v) {
 inline void add_time(std::string& line, nanoseconds t) { add(line, t.ns < 1'000'000 ? "%.3f ms" : "%.2f ms", t.ms()); }
 
 template <class Table>
-const Table* of_stage(std::span<const Table> tables, stage at) {
+const Table* of_stage(std::span<const Table> tables, std::size_t i, stage at) {
+  if (i < tables.size() && tables[i].at == at) return &tables[i];
   for (const Table& t : tables)
     if (t.at == at) return &t;
   return nullptr;
 }
 
-inline void add_families(std::string& line, const kernel_table& k) {
+inline void add_families(std::string& line, const kernel_table& k, bool known) {
   constexpr double least = 5;       // percent
   constexpr std::size_t most = 3;
   std::size_t shown = 0;
@@ -32,7 +34,7 @@ inline void add_families(std::string& line, const kernel_table& k) {
     line.append(shown == 0 ? "" : ", ").append(f == family::other ? "unclassified kernels" : family_name(f)).append(" ");
     add(line, "%.1f %%", share);
     if (shown++ != 0) continue;
-    line += " of GPU time";
+    line += known ? " of GPU time" : " of the recorded GPU time";
     for (const kernel_row& r : k.rows)
       if (r.what == f) {
         line.append(" (").append(r.short_name.empty() ? r.kernel : r.short_name).append(", ");
@@ -58,13 +60,14 @@ inline void add_idle(std::string& line, const device_time& t) {
 HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kernels, std::span<const overlap_table> overlaps, std::span<const fusion_table> fusions) {
   using namespace summary;
   std::vector<std::string> out;
-  for (const kernel_table& k : kernels) {
+  for (std::size_t i = 0; i < kernels.size(); ++i) {     // of several traces, tables of one stage stand beside each other in the order of the traces
+    const kernel_table& k = kernels[i];
     if (k.events == 0) continue;
     std::string line(k.at == stage::all ? std::string_view(kernels.size() == 1 ? "whole trace" : "no stage told") : name_of(k.at));
     line += ": ";
-    add_families(line, k);
+    const overlap_table* o = of_stage(overlaps, i, k.at);
+    add_families(line, k, o == nullptr || !o->time.unknown);
     if (k.total.ns == 0) line += "no GPU time";
-    const overlap_table* o = of_stage(overlaps, k.at);
     if (o != nullptr && o->time.unknown) {
       line.append("; ").append(*o->time.unknown);
     } else if (o != nullptr) {
@@ -82,7 +85,7 @@ HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kern
         break;
       }
     }
-    if (const fusion_table* f = of_stage(fusions, k.at); f != nullptr)
+    if (const fusion_table* f = of_stage(fusions, i, k.at); f != nullptr)
       for (const fusion_row& r : f->rows) {
         if (r.state != fusion_state::opportunity) continue;
         line.append("; fusion could apply: ").append(r.pattern);

@@ -33,13 +33,6 @@ HOTPATH_FN const std::vector<std::uint32_t>& launches_of(const subject& s, std::
   return made = model::link_launches(*s.trace).call_of;
 }
 
-// Ends of stage arrays that a subject built by hand may leave out.
-inline stage stage_at(const subject& s, std::uint32_t event) { return event < s.steps.stage_of.size() ? s.steps.stage_of[event] : stage::all; }
-inline std::uint32_t at_or_none(const std::vector<std::uint32_t>& v, std::uint32_t event) { return event < v.size() ? v[event] : no_index; }
-inline std::uint64_t lane_key(const model::gpu_event& e) {
-  const std::uint32_t stream = e.stream != no_index ? e.stream : e.track | 1u << 31;
-  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | stream;
-}
 template <class T>
 std::uint32_t index_in(const std::vector<T>& ordered, const T& what) {
   return static_cast<std::uint32_t>(find_first_not(ordered.data(), ordered.data() + ordered.size(), [&](const T& x) { return x < what; }) - ordered.data());
@@ -310,13 +303,15 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
     const std::uint32_t event = v.events[p], id = s.identity_of[event];
     row_of[p] = names.row_of[id];
     const nanoseconds d{(std::max)(gpu[event].duration.ns, std::int64_t{0})};
+    if (at_or_none(s.steps.step_of, event) != no_index) out.in_steps += d;
     total[row_of[p]] += d, out.total += d, of_identity[id] += d, of_family[static_cast<std::size_t>(s.identities[id].is.what)] += d;
   }
   const groups g = group(row_of, names.rows);
   out.busy = busy_of(s, v);
   out.wall = out.busy;
-  for (const gap& i : gaps(s, at)) out.wall += i.time.end - i.time.begin;
   const bool known = !graphs_not_recorded(s);
+  if (known)
+    for (const gap& i : gaps(s, at)) out.wall += i.time.end - i.time.begin;
   const auto [steps, in_steps] = count_steps(s, v);
   out.steps = steps;
 

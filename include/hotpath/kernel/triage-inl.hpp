@@ -97,12 +97,20 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     r_.fusions.push_back(fuse(s, at, {.framework = r_.framework, .args = o_.args, .patterns = o_.patterns, .min_share = o_.min_share}));
   }
   account(r_.check, s, std::span<const kernel_table>(r_.kernels).subspan(tables_before));
-  for (const step& x : s.steps.steps) {
-    if (x.events == 0) continue;
-    r_.steps.push_back(x), r_.step_names.emplace_back(t.name(x.annotation));
+  std::vector<bool> looked_at(s.steps.steps.size());
+  for (const std::uint32_t i : s.chosen) {
+    if (const std::uint32_t at = s.steps.step_of[i]; at != no_index) looked_at[at] = true;
+    const auto count = [&](coverage::part& p) { ++p.events, p.time += t.gpu[i].duration; };
+    count(r_.covered.by[static_cast<std::size_t>(s.map.how[i])]);
+    const std::uint32_t where = s.map.site_of[i];
+    if (where != no_index && !s.map.sites[where].graph_replay && s.map.sites[where].location != 0) count(r_.covered.with_location);
   }
-  for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, r_.covered.by[i].time += s.map.covered.by[i].time;
-  r_.covered.with_location.events += s.map.covered.with_location.events, r_.covered.with_location.time += s.map.covered.with_location.time;
+  std::vector<step> steps = s.steps.steps;
+  for (std::size_t i = tables_before; i < r_.overlaps.size(); ++i)
+    for (const device_time::of_step& of : r_.overlaps[i].time.by_step)
+      for (std::size_t c = 0; c < std::size(of.idle_by); ++c) steps[of.step].idle_by[c] += of.idle_by[c];
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    if (looked_at[i]) r_.steps.push_back(steps[i]), r_.step_names.emplace_back(t.name(steps[i].annotation));
   for (const std::string& text : s.map.notes) note(name, text);
 
   // How to read the figures.
@@ -119,12 +127,21 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
   const std::string name = input.name.empty() ? t.about.file : std::string(input.name);
   if (s.chosen.empty()) return note(name, "not compared: " + (t.gpu.empty() ? std::string("no GPU event") : why_nothing(s, so))), result<void>{};
   partial_ |= t.partial();
+  const std::optional<int> rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
   for (const stage at : s.stages) {
-    other_rank one;
-    one.at = at;
-    for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) one.kernels.emplace_back(row.kernel, row.total);
-    sort_in_place(one.kernels, [](const auto& a, const auto& b) { return a.first < b.first; });
-    ranks_.push_back(std::move(one));
+    // A rank may have several files: what they spend in one stage is one rank's.
+    std::size_t k = 0;
+    while (k < ranks_.size() && !(ranks_[k].at == at && rank && ranks_[k].rank == rank)) ++k;
+    if (k == ranks_.size()) ranks_.push_back({.at = at, .rank = rank, .kernels = {}});
+    auto& kernels = ranks_[k].kernels;
+    for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) kernels.emplace_back(row.kernel, row.total);
+    sort_in_place(kernels, [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+      if (kept != 0 && kernels[kept - 1].first == kernels[i].first) kernels[kept - 1].second += kernels[i].second;
+      else if (kept++ != i) kernels[kept - 1] = std::move(kernels[i]);
+    }
+    kernels.resize(kept);
   }
   return {};
 }

@@ -64,6 +64,7 @@ class triager {
  private:
   struct other_rank {                // the kernels of one rank at one stage
     stage at = stage::all;
+    std::optional<int> rank = {};
     std::vector<std::pair<std::string, nanoseconds>> kernels;   // by name
   };
   subject_options subject_of(const triage_input& i) const;

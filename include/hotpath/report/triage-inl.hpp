@@ -161,7 +161,7 @@ class triage_text {
     if (r_.steps.empty()) return;
     constexpr std::size_t most = 12;
     page_.heading("Steps", dot() + words::count(r_.steps.size()), style::dim);
-    print_sheet(page_, facts_.steps(most), page_.width() >= 100 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7} : std::vector<std::size_t>{1, 3, 4, 5, 6, 7});
+    print_sheet(page_, facts_.steps(most), page_.width() >= 100 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8} : std::vector<std::size_t>{1, 3, 4, 5, 6, 7});
     if (r_.steps.size() > most) page_.labelled("", 2, words::count(r_.steps.size() - most) + " more; --format json has them all", style::dim);
   }
   void cpu_ops() {
@@ -350,12 +350,12 @@ template <class F> void csv_columns(const named_step& n, F&& f) {
   f("step", n.name), f("stage", name_of(s.what)), f("begin_ns", s.begin.ns), f("end_ns", s.end.ns), f("context_requests", s.context_requests), f("generation_requests", s.generation_requests);
   f("context_tokens", s.context_tokens), f("generation_tokens", s.generation_tokens), f("gpu_events", s.events), f("gpu_begin_ns", s.gpu_begin.ns), f("gpu_end_ns", s.gpu_end.ns);
   f("gpu_busy_ns", s.gpu_busy.ns), f("graph", s.graph);
+  for (std::size_t i = 0; i < 6; ++i) f(kernel::idle_columns[i], s.idle_by[i].ns);
 }
 template <class F> void csv_columns(const kernel::device_time& t, F&& f) {
   f("stage", name_of(t.at)), f("steps", t.steps), f("streams", t.streams), f("wall_ns", t.wall.ns), f("busy_ns", t.busy.ns), f("idle_ns", t.idle.ns), f("compute_ns", t.compute.ns), f("comm_ns", t.comm.ns);
   f("memory_ns", t.memory.ns), f("exposed_comm_ns", t.exposed_comm.ns), f("overlapped_ns", t.overlapped.ns);
-  constexpr std::string_view names[] = {"idle_host_bound_ns", "idle_launch_latency_ns", "idle_sync_wait_ns", "idle_graph_gap_ns", "idle_communication_ns", "idle_other_ns"};
-  for (std::size_t i = 0; i < 6; ++i) f(names[i], t.idle_by[i].time.ns);
+  for (std::size_t i = 0; i < 6; ++i) f(kernel::idle_columns[i], t.idle_by[i].time.ns);
   f("unknown", std::string_view(t.unknown ? std::string_view(*t.unknown) : std::string_view{}));
 }
 

@@ -20,6 +20,7 @@ template <class V, is<kernel::step> T> void members(V& v, T& s) {
   v("context_requests", s.context_requests, untold), v("generation_requests", s.generation_requests, untold);
   v("context_tokens", s.context_tokens, untold), v("generation_tokens", s.generation_tokens, untold);
   v("gpu_events", s.events), v("gpu_begin_ns", s.gpu_begin), v("gpu_end_ns", s.gpu_end), v("gpu_busy_ns", s.gpu_busy), v("graph", s.graph);
+  for (std::size_t i = 0; i < 6; ++i) v(kernel::idle_columns[i], s.idle_by[i]);
 }
 template <class V, is<kernel::coverage::part> T> void members(V& v, T& p) { v("events", p.events), v("time_ns", p.time); }
 template <class V, is<kernel::coverage> T> void members(V& v, T& c) {
@@ -46,7 +47,7 @@ template <class V, is<kernel::kernel_row> T> void members(V& v, T& r) {
 }
 template <class V, is<std::pair<kernel::family, nanoseconds>> T> void members(V& v, T& p) { v("family", p.first), v("time_ns", p.second); }
 template <class V, is<kernel::kernel_table> T> void members(V& v, T& t) {
-  v("stage", t.at), v("steps", t.steps), v("events", t.events), v("total_ns", t.total), v("busy_ns", t.busy), v("wall_ns", t.wall);
+  v("stage", t.at), v("steps", t.steps), v("events", t.events), v("total_ns", t.total), v("in_steps_ns", t.in_steps), v("busy_ns", t.busy), v("wall_ns", t.wall);
   v("hidden_rows", t.hidden_rows), v("hidden_events", t.hidden_events), v("hidden_ns", t.hidden), v("by_family", t.by_family), v("rows", t.rows);
 }
 template <class V, is<kernel::device_time::part> T> void members(V& v, T& p) { v("time_ns", p.time), v("gaps", p.gaps); }
@@ -66,6 +67,7 @@ template <class V, is<kernel::overlap_row> T> void members(V& v, T& r) {
 }
 template <class V, is<kernel::overlap_table> T> void members(V& v, T& t) {
   v("stage", t.at), v("basis", t.basis), v("device_time", t.time), v("hidden_rows", t.hidden_rows), v("no_rows", t.no_rows), v("rows", t.rows);
+  if constexpr (!std::is_const_v<T>) t.time.at = t.at;
 }
 template <class V, is<std::pair<std::string, double>> T> void members(V& v, T& p) { v("kernel", p.first), v("share_pct", p.second); }
 template <class V, is<std::pair<std::string, kernel::condition_state>> T> void members(V& v, T& p) { v("condition", p.first), v("state", p.second); }

@@ -223,7 +223,10 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
       else if (is(key, "labels")) text(a.text);
       break;
     case 8:
-      if (is(key, "graph id")) read_index(in, a.graph);
+      if (is(key, "graph id")) {
+        read_index(in, a.graph);
+        if (a.graph == 0) a.graph = no_index;  // newer Kineto writes it for kernels of no graph
+      }
       break;
     case 10:
       if (is(key, "Group size")) a.has_detail |= index(d.group_size);

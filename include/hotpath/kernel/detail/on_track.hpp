@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/kernel/detail/on_track.hpp - what was the last to begin on a thread at a moment. Not for users.
 #pragma once
+#include <vector>
 #include <hotpath/core/rows.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/model/timeline.hpp>
@@ -21,8 +22,21 @@ class on_track {
     const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
     return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
   }
+  // The innermost that holds the moment; outer(i): the row around row i. A long way out is gone once, as long as moments of a track come in order.
+  template <class Outer>
+  std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
+    const std::uint32_t from = last_before(track, at);
+    if (from == model::no_index) return from;
+    if (answers_.size() <= track) answers_.resize(std::size_t{track} + 1);
+    answer& last = answers_[track];
+    std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
+    while (i != model::no_index && (*all_)[i].end() < at) i = outer(i);
+    last = {from, i, at};
+    return i;
+  }
 
  private:
+  struct answer { std::uint32_t from = model::no_index, found = 0; nanoseconds at{}; };
   template <class Before>
   std::size_t bound(Before before, std::size_t from, std::size_t to) const {
     return static_cast<std::size_t>(find_first_not(all_->begin() + from, all_->begin() + to, before) - all_->begin());
@@ -31,6 +45,7 @@ class on_track {
   std::size_t first_ = 0, end_ = 0;
   std::uint32_t track_ = 0;
   bool known_ = false;
+  std::vector<answer> answers_;   // by track
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel::detail

@@ -36,9 +36,11 @@ HOTPATH_FN std::vector<std::pair<std::string, double>> triage_facts::families(co
 HOTPATH_FN std::string triage_facts::headline() const {
   if (r_.check.verdict == kernel::health::unusable || (r_.check.verdict == kernel::health::partial && r_.kernels.empty())) return "no GPU work in " + (r_.inputs.size() == 1 ? std::string("this trace") : words::count(r_.inputs.size(), "trace"));
   nanoseconds total{}, busy{}, wall{};
+  bool known = true;
   std::vector<std::pair<kernel::family, nanoseconds>> sums;
-  for (const kernel::kernel_table& t : r_.kernels) {
-    total += t.total, busy += t.busy, wall += t.wall;
+  for (std::size_t table = 0; table < r_.kernels.size(); ++table) {
+    const kernel::kernel_table& t = r_.kernels[table];
+    total += t.total, busy += t.busy, wall += t.wall, known = known && !is_unknown(table);
     for (const auto& [f, spent] : t.by_family) {
       std::size_t i = 0;
       while (i < sums.size() && sums[i].first != f) ++i;
@@ -48,6 +50,7 @@ HOTPATH_FN std::string triage_facts::headline() const {
   }
   std::string out = page::glued(time(total)) + " of GPU work";
   if (!r_.steps.empty()) out += " in " + page::glued(words::count(r_.steps.size(), "step"));
+  if (!known) return out + " recorded, kernels of graphs are missing";
   if (wall.ns > 0) out += ", " + page::glued(words::percent(ratio(busy, wall))) + " busy";
   for (int k = 0; k < 3; ++k) {  // the three largest families
     std::size_t best = 0;
@@ -99,17 +102,15 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::about(
 HOTPATH_FN sheet triage_facts::stages() const {
   using enum cell_kind;
   sheet s{{{"stage"}, {"steps", number}, {"launches", number}, {"GPU time", number}, {"per step", number}, {"busy", number}, {"idle", number}, {"most of it"}}, {}, {}, {}};
-  for (const kernel::kernel_table& t : r_.kernels) {
-    const kernel::device_time* d = nullptr;
-    for (const kernel::overlap_table& o : r_.overlaps)
-      if (o.at == t.at) d = &o.time;
-    const bool known = t.wall.ns > 0 && (d == nullptr || !d->unknown);
+  for (std::size_t i = 0; i < r_.kernels.size(); ++i) {
+    const kernel::kernel_table& t = r_.kernels[i];
+    const bool known = t.wall.ns > 0 && !is_unknown(i);
     std::string most;
     for (const auto& [name, p] : families(t, 3))
       if (name != "the rest") most += (most.empty() ? "" : ", ") + name + " " + share(p);
     const std::string none = mark("\u2013", "-");
     s.rows.push_back({std::string(name_of(t.at)), t.steps != 0 ? words::count(t.steps) : none, words::count(t.events), time(t.total),
-                      t.steps != 0 ? time(t.total / static_cast<std::int64_t>(t.steps)) : none, known ? share(100 * ratio(t.busy, t.wall)) : none,
+                      t.steps != 0 ? time(t.in_steps / static_cast<std::int64_t>(t.steps)) : none, known ? share(100 * ratio(t.busy, t.wall)) : none,
                       known ? time(t.wall - t.busy) : none, most});
   }
   return s;
@@ -216,7 +217,7 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device
 
 HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
   using enum cell_kind;
-  sheet s{{{"Step", name}, {"Stage"}, {"Requests", number}, {"Tokens", number}, {"GPU span", number}, {"GPU busy", number}, {"Idle", number}, {"Tokens/s", number}}, {}, {}, {}};
+  sheet s{{{"Step", name}, {"Stage"}, {"Requests", number}, {"Tokens", number}, {"GPU span", number}, {"GPU busy", number}, {"Idle", number}, {"Tokens/s", number}, {"Gaps, mostly"}}, {}, {}, {}};
   for (std::size_t i = 0; i < r_.steps.size() && i < most; ++i) {
     const kernel::step& x = r_.steps[i];
     const std::string none = mark("\u2013", "-");
@@ -224,9 +225,12 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
     const auto whole = [&](const std::optional<std::int64_t>& v) { return v && *v >= 0 ? words::count(static_cast<std::uint64_t>(*v)) : none; };
     const auto tokens = sum(x.context_tokens, x.generation_tokens);
     const nanoseconds span = x.events != 0 ? x.gpu_end - x.gpu_begin : nanoseconds{};
+    nanoseconds gaps{};
+    std::size_t longest = 0;
+    for (std::size_t c = 0; c < std::size(x.idle_by); ++c) gaps += x.idle_by[c], longest = x.idle_by[longest] < x.idle_by[c] ? c : longest;
     s.rows.push_back({i < r_.step_names.size() ? r_.step_names[i] : "", std::string(name_of(x.what)), whole(sum(x.context_requests, x.generation_requests)), whole(tokens),
                       span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, span.ns > 0 ? time(span - x.gpu_busy) : none,
-                      tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none});
+                      tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none, gaps != nanoseconds{} ? std::string(kernel::idle_cause_names[longest]) : none});
   }
   return s;
 }

@@ -38,6 +38,8 @@ class triage_facts {
   std::string books() const;                                               // rows + hidden + left out = total
   std::vector<std::pair<std::string, double>> families(const kernel::kernel_table& t, std::size_t most) const;  // name, percent
 
+  // Idle time and shares of this stage's table: kernels of its graphs were not recorded.
+  bool is_unknown(std::size_t table) const { return table < r_.overlaps.size() && r_.overlaps[table].at == r_.kernels[table].at && r_.overlaps[table].time.unknown.has_value(); }
   sheet stages() const;
   sheet kernels(const kernel::kernel_table& t) const;
   sheet overlaps(const kernel::overlap_table& t) const;
@@ -57,7 +59,6 @@ class triage_facts {
   static std::string launches(std::uint64_t n) { return words::count(n) + (n == 1 ? " launch" : " launches"); }
   static std::string table_ms(nanoseconds t) { return words::fixed(t.ms(), 2) + " ms"; }
   static std::string path_of(const kernel::place& p);                      // "layers/linear.py:123 forward (98%)"
-  std::string stage_title(kernel::stage s) const { return std::string(s == kernel::stage::all ? "all stages" : name_of(s)); }
 
  private:
   const kernel::triage_report& r_;
