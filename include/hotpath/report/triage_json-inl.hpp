@@ -62,7 +62,7 @@ template <class V, is<kernel::overlap_row> T> void members(V& v, T& r) {
   v("stage", r.at), v("priority", r.priority), v("verdict", r.verdict), v("kernel", r.kernel), v("scope", r.scope), v("signal", r.signal);
   v("dependency", r.dependency), v("recommendation", r.recommendation), v("class", r.cls), v("total_ns", r.total), v("exclusive_ns", r.exclusive);
   v("hidden_ns", r.hidden), v("hidden_by_compute_ns", r.hidden_by_compute), v("share_of_busy_pct", r.share);
-  v("saving_per_step_ns", r.saving_per_step, "no bound could be derived"), v("inflation", r.inflation, "fewer than 20 launches alone or overlapped");
+  v("saving_per_step_ns", r.saving_per_step, "no bound could be derived"), v("bound", r.bound), v("inflation", r.inflation, "fewer than 20 launches alone or overlapped");
   v("partner", r.partner), v("known_family", r.known_family);
 }
 template <class V, is<kernel::overlap_table> T> void members(V& v, T& t) {

@@ -147,7 +147,9 @@ class page {
         if (line.ends_with(separator)) line.resize(line.size() - separator.size());
       all.push_back(std::move(line)), line.clear(), used = 0;
     };
-    hotpath::text::split(t, ' ', [&](std::string_view word) {
+    std::string held(t);
+    for (std::size_t i = 0; (i = held.find(" %", i)) != std::string::npos; i += 3) held.replace(i, 1, "\u00A0");   // a number and its sign stay together
+    hotpath::text::split(held, ' ', [&](std::string_view word) {
       if (word.empty()) return;
       const std::size_t size = columns_of(word);
       if (used != 0 && used + 1 + size > columns) flush();
