@@ -477,3 +477,23 @@ TEST_CASE("trace: progress goes up to the size of the file; a limit on the text 
   CHECK(t->gpu.size() < 2000);
   CHECK(lost(*t, trace_fault::truncated) >= 1);
 }
+
+TEST_CASE("trace: any number of categories, of any length: an event stays what it is, and the table of them stays bounded") {
+  std::string events;
+  for (int i = 0; i < 600; ++i) events += R"({"ph": "X", "cat": "c)" + std::to_string(i) + R"(", "name": "n", "pid": 1, "tid": 1, "ts": 1, "dur": 1},)";
+  for (int i = 0; i < 600; ++i) events += R"({"ph": "X", "cat": "v)" + std::to_string(i) + R"(_runtime", "name": "n", "pid": 1, "tid": 1, "ts": 1, "dur": 1},)";
+  for (int i = 0; i < 5; ++i) events += R"({"ph": "X", "cat": ")" + std::string(300, 'x') + R"(", "name": "n", "pid": 1, "tid": 1, "ts": 1, "dur": 1},)";
+  const model::timeline t = read_all_ways(document(events + kernel("k", "5", "1")));
+  CHECK(t.gpu.size() == 1);
+  CHECK(t.api.size() == 600);
+  CHECK(t.about.by_category.size() < 520);
+  std::map<std::string, std::uint64_t> by;
+  for (const auto& [text, count] : t.about.by_category) by[text] += count;
+  CHECK(by["kernel"] == 1);
+  CHECK(by["(more categories than the limit)"] > 600);
+  std::string cut;
+  for (int i = 0; i < 5; ++i) cut += R"({"ph": "X", "cat": ")" + std::string(300, 'x') + R"(", "name": "n", "pid": 1, "tid": 1, "ts": 1, "dur": 1},)";
+  const model::timeline one = read_all_ways(document(cut + kernel("k", "5", "1")));
+  REQUIRE(one.about.by_category.size() == 2);
+  CHECK(one.about.by_category[0] == std::pair<std::string, std::uint64_t>{std::string(256, 'x'), 5});
+}

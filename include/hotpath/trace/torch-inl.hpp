@@ -107,7 +107,7 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
   d.source_memory = memory(source), d.target_memory = memory(target);
 }
 
-HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o) : out_(out), options_(o) { clear(true); }
+HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o, bool part) : out_(out), options_(o), part_(part) { clear(true); }
 
 HOTPATH_FN void torch_builder::clear(bool all) {
   out_.gpu.clear(), out_.api.clear(), out_.ops.clear(), out_.frames.clear(), out_.annotations.clear(), out_.syncs.clear();
@@ -117,31 +117,35 @@ HOTPATH_FN void torch_builder::clear(bool all) {
   for (std::uint64_t& n : phases_) n = 0;
   for (category& c : categories_) c.count = 0;
   // A hostile file has a million names: one such table is enough.
-  if (!all && out_.names.size() < 50'000 && out_.tracks.size() < 5'000 && out_.details.size() < 50'000) return;
+  if (!all && out_.names.size() < 50'000 && out_.tracks.size() < 5'000 && out_.details.size() < 50'000 && categories_.size() < 5'000) return;
   out_.names = name_table(options_.names);
   out_.tracks.clear();
   out_.details.assign(1, {});
-  categories_.clear();
+  categories_.clear(), category_index_.clear();
   category_of("");
   track_index_.clear(), detail_index_.clear();
   for (seen_track& s : seen_) s = {};
   names_there_.clear(), tracks_there_.clear(), details_there_.clear(), categories_there_.clear();
 }
 
-HOTPATH_FN std::uint16_t torch_builder::category_of(std::string_view text) {
-  std::uint16_t& last = last_category_[text.size() % 32];  // few have the same length
+HOTPATH_FN std::uint32_t torch_builder::category_of(std::string_view text) {
+  std::uint32_t& last = last_category_[text.size() % 32];  // few have the same length
   if (last < categories_.size() && categories_[last].text == text) return last;
   return last = find_category(text);
 }
 
-HOTPATH_FN std::uint16_t torch_builder::find_category(std::string_view text) {
-  for (std::size_t i = 0; i < categories_.size(); ++i)
-    if (categories_[i].text == text) return static_cast<std::uint16_t>(i);
-  constexpr std::size_t most = 256;
-  if (categories_.size() >= most) return static_cast<std::uint16_t>(most - 1);
-  if (categories_.size() + 1 == most) text = "(more categories than the limit)";
-  categories_.push_back({std::string(text.substr(0, 256)), class_of(text), 0});
-  return static_cast<std::uint16_t>(categories_.size() - 1);
+// Beyond the limit the categories of a class share a row, so that an event stays what it is. Parts have no limit: the whole decides.
+HOTPATH_FN std::uint32_t torch_builder::find_category(std::string_view text) {
+  text = text.substr(0, 256);
+  const event_class what = class_of(text);
+  const auto hash = [&](std::string_view t, event_class w) { return hotpath::detail::mix(static_cast<std::uint64_t>(w) + 1, out_.names.expect(t)); };
+  const auto is_it = [&](std::uint32_t i) { return categories_[i].what == what && categories_[i].text == text; };
+  const std::size_t most = what == event_class::other ? 255 : what == event_class::api ? 510 : SIZE_MAX;  // of other classes there are but a few words
+  if (!part_ && categories_.size() >= most && category_index_.find(hash(text, what), is_it) == hotpath::detail::row_index::none) text = "(more categories than the limit)";
+  const auto next = static_cast<std::uint32_t>(categories_.size());
+  const std::uint32_t at = category_index_.insert(hash(text, what), next, is_it, [&](std::uint32_t i) { return hash(categories_[i].text, categories_[i].what); });
+  if (at == next) categories_.push_back({std::string(text), what, 0});
+  return at;
 }
 
 HOTPATH_FN std::uint32_t torch_builder::track_row(name_id pid, name_id tid) {
@@ -756,7 +760,7 @@ class torch_reader {
  private:
   enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
   struct slot {
-    explicit slot(const read_options& o) : builder(part, o), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
+    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
     text_chunk text;
     model::timeline part;
     torch_builder builder;

@@ -36,8 +36,8 @@ struct event_row {
   std::uint64_t byte = 0;
   std::uint32_t track = model::no_index;
   name_id name = 0;
+  std::uint32_t category = 0;
   event_class what = event_class::other;
-  std::uint16_t category = 0;
   char phase = 'X';
   event_args args;
 };
@@ -46,7 +46,7 @@ struct event_row {
 // appends them in order, so that the outcome does not depend on who read what.
 class torch_builder {
  public:
-  torch_builder(model::timeline& out, const read_options& o);
+  torch_builder(model::timeline& out, const read_options& o, bool part = false);
 
   // Handler of document<> and scan_events<>.
   bool event(json::reader& in, std::string_view text, std::uint64_t byte);
@@ -78,8 +78,8 @@ class torch_builder {
   void arg(json::reader& in, std::string_view key);
   void emit(std::uint64_t byte);
   void store(const event_row& e);
-  std::uint16_t category_of(std::string_view text);
-  std::uint16_t find_category(std::string_view text);
+  std::uint32_t category_of(std::string_view text);
+  std::uint32_t find_category(std::string_view text);
   std::uint32_t track_of(std::string_view pid, std::string_view tid);
   std::uint32_t track_row(name_id pid, name_id tid);
   std::uint32_t detail_of(const model::gpu_detail& d);
@@ -92,18 +92,18 @@ class torch_builder {
 
   model::timeline& out_;
   read_options options_;
+  bool part_;                                     // is merged into another one
   std::uint64_t events_ = 0;
   std::uint64_t phases_[256] = {};
   std::vector<category> categories_;
-  std::uint16_t last_category_[32] = {};          // by length of the text
+  std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  hotpath::detail::row_index track_index_, detail_index_;
+  hotpath::detail::row_index track_index_, detail_index_, category_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;
-  std::vector<std::uint32_t> tracks_there_, details_there_;
-  std::vector<std::uint16_t> categories_there_;
+  std::vector<std::uint32_t> tracks_there_, details_there_, categories_there_;
 
   // The event being read.
   event_args args_;
@@ -112,12 +112,12 @@ class torch_builder {
   std::uint64_t name_hash_ = 0;
   std::string own_[3];                            // of them, where decoded
   char phase_ = 0;
-  std::uint16_t category_ = 0;
+  std::uint32_t category_ = 0;
   bool odd_ = false;
   enum class number : std::uint8_t { absent, bad, good } ts_state_{}, dur_state_{};
   nanoseconds ts_{}, dur_{};
   bool in_time_ = false;                          // a syntax error happened in ts or dur
-  bool base_given_ = false, unix_times_ = false;
+  bool base_given_ = false;
   std::int64_t base_ns_ = 0;
   std::vector<std::string> root_words_;           // that tell the engine
 };
