@@ -497,3 +497,22 @@ TEST_CASE("trace: any number of categories, of any length: an event stays what i
   REQUIRE(one.about.by_category.size() == 2);
   CHECK(one.about.by_category[0] == std::pair<std::string, std::uint64_t>{std::string(256, 'x'), 5});
 }
+
+TEST_CASE("trace: halves that are further apart than 64-bit nanoseconds are counted, and many without a match cost no more than others") {
+  const auto half = [](char phase, std::string_view name, std::string_view ts) {
+    return std::string(R"({"ph": ")").append(1, phase).append(R"(", "cat": "cpu_op", "pid": 9, "tid": 1, "name": ")").append(name).append(R"(", "ts": )").append(ts).append("}");
+  };
+  const model::timeline far = read_all_ways(document(half('B', "a", "-9000000000000000") + "," + half('E', "a", "9000000000000000") + "," + half('B', "b", "9000000000000001") + "," + half('E', "b", "9000000000000002")));
+  REQUIRE(far.ops.size() == 1);
+  CHECK(far.ops[0].duration.ns == 1000);
+  CHECK(lost(far, trace_fault::bad_time) == 1);
+  // 50,000 begins of one name, then as many ends of another: a walk down the stack for each would be 2.5e9 steps.
+  std::string many;
+  for (int i = 0; i < 50'000; ++i) many += half('B', "a", std::to_string(i)) + ",";
+  for (int i = 0; i < 50'000; ++i) many += half('E', "b", std::to_string(60'000 + i)) + ",";
+  const auto t = trace::read_text(document(many + half('E', "a", "200000")));
+  REQUIRE(t.has_value());
+  CHECK(lost(*t, trace_fault::unmatched_end) == 50'000);
+  CHECK(lost(*t, trace_fault::unmatched_begin) == 49'999);
+  CHECK(t->ops.size() == 50'000);
+}

@@ -551,12 +551,14 @@ HOTPATH_FN void torch_builder::match_halves() {
     return a.byte < b.byte;
   });
   std::vector<std::size_t> open;
+  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
   const auto close = [&](std::int64_t at, bool matched) {
     event_row e = halves_[open.back()];
     open.pop_back();
+    --open_of[e.name];
     if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
-    e.duration = at - e.begin;
     ++categories_[e.category].count;
+    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
     args_ = e.args, args_used_ = true;
     store(e);
   };
@@ -564,8 +566,9 @@ HOTPATH_FN void torch_builder::match_halves() {
     const event_row& e = halves_[i];
     if (e.phase == 'B') {
       open.push_back(i);
+      ++open_of[e.name];
     } else {
-      std::size_t depth = open.size();
+      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
       while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
       if (depth == 0) {
         out_.count(trace_fault::unmatched_end, e.byte);
