@@ -757,6 +757,8 @@ TEST_CASE("json: a number times a power of ten is exact, rounded once, or refuse
   CHECK(scaled("0.0005") == 1);
   CHECK(scaled("1.0015") == 1002);
   CHECK(scaled("12.345678901234567890123456789") == 12346);
+  CHECK_FALSE(scaled("18446744073709551.6155"));  // rounds up to 2^64
+  CHECK_FALSE(scaled("18446744073709551.6165"));
   CHECK(scaled("1e3") == 1000000);
   CHECK(scaled("1E-3") == 1);
   CHECK(scaled("1e-30") == 0);
