@@ -516,3 +516,34 @@ TEST_CASE("trace: halves that are further apart than 64-bit nanoseconds are coun
   CHECK(lost(*t, trace_fault::unmatched_begin) == 49'999);
   CHECK(t->ops.size() == 50'000);
 }
+
+TEST_CASE("trace: only TP, DP, PP, EP and NP with a number before a pid tell processes apart; a rank is a number that an int holds") {
+  const auto one = [](std::string_view pid) {
+    return std::string(R"({"ph": "X", "cat": "kernel", "name": "k", "pid": ")").append(pid).append(R"(", "tid": 7, "ts": 1, "dur": 1, "args": {"device": 0}})");
+  };
+  for (const char* pid : {"[GPU] 0", "[CPU] 9", "[TP] 1", "[TPx] 1", "[TP0-] 1", "[TP0 x] 1", "[XP0] 1", "[TP0]1"}) {
+    CAPTURE(pid);
+    CHECK(trace::process_of_pid(pid) == "");
+    const model::timeline t = read_all_ways(document(one(pid) + "," + one("3")));
+    CHECK(t.processes.size() == 1);
+    CHECK(t.name(t.processes[0].label) == "");
+  }
+  CHECK(trace::process_of_pid("[TP0-DP1-PP00-EP3] 9") == "TP0-DP1-PP00-EP3");
+  CHECK(trace::process_of_pid("[NP03 no rank] 9") == "NP03 no rank");
+  const model::timeline t = read_all_ways(document(one("[TP4294967297] 0") + "," + one("[TP7] 0") + "," + one("[TP0-PP1] 0")));
+  REQUIRE(t.processes.size() == 3);
+  CHECK(!t.processes[0].rank.has_value());
+  CHECK(t.processes[1].rank == 7);
+  CHECK(!t.processes[2].rank.has_value());
+}
+
+TEST_CASE("trace: processes beyond the limit are counted") {
+  std::string events;
+  for (int i = 0; i < 65'540; ++i) events += R"({"ph": "X", "cat": "kernel", "name": "k", "pid": "[TP)" + std::to_string(i) + R"(] 0", "tid": 7, "ts": 1, "dur": 1},)";
+  const auto t = trace::read_text(document(events + kernel("k", "1", "1")));
+  REQUIRE(t.has_value());
+  CHECK(t->processes.size() == 65'535);
+  CHECK(lost(*t, trace_fault::unknown_process) == 5);
+  CHECK(t->gpu.back().process == 65'534);
+  CHECK(t->gpu.size() == 65'541);
+}

@@ -60,6 +60,22 @@ HOTPATH_FN model::stage stage_of_name(std::string_view path) {
   return model::stage::all;
 }
 
+HOTPATH_FN std::string_view process_of_pid(std::string_view pid) {
+  const auto close = pid.find("] ");
+  if (!pid.starts_with('[') || close == std::string_view::npos || close > 64) return {};
+  const std::string_view label = pid.substr(1, close - 1);
+  std::string_view left = label;
+  if (left.ends_with(" no rank")) left.remove_suffix(8);
+  for (;;) {
+    std::size_t end = 2;
+    while (end < left.size() && text::is_digit(left[end])) ++end;
+    if (end <= 2 || left[1] != 'P' || std::string_view("TDPEN").find(left[0]) == std::string_view::npos) return {};
+    if (end == left.size()) return label;
+    if (left[end] != '-') return {};
+    left.remove_prefix(end + 1);
+  }
+}
+
 HOTPATH_FN bool is_trace_name(std::string_view path) {
   const std::string name = text::lower(base_name(path));
   for (const std::string_view ending : {".json", ".json.gz", ".json.gzip", ".sqlite", ".nsys-rep", ".json.zst", ".json.zip", ".pftrace", ".perfetto-trace"})

@@ -30,6 +30,10 @@ model::stage stage_of_name(std::string_view path);
 // True for .json .json.gz .sqlite and their like: worth a look inside.
 bool is_trace_name(std::string_view path);
 
+// "TP00-DP1" of the pid "[TP00-DP1] 4711", as files of several ranks have them: TP, DP, PP, EP with a number, joined by -; or NP, of a process without
+// a rank. "": the pid tells no process.
+std::string_view process_of_pid(std::string_view pid);
+
 }  // namespace hotpath::inline HOTPATH_ABI::trace
 
 #if HOTPATH_HEADER_ONLY

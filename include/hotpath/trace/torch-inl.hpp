@@ -585,22 +585,20 @@ HOTPATH_FN void torch_builder::match_halves() {
 
 // SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
 HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
-  const auto prefix = [&](const model::track& t) {
-    const std::string_view pid = out_.names[t.pid];
-    const auto close = pid.find("] ");
-    if (pid.size() < 5 || pid[0] != '[' || close == std::string_view::npos || close > 64 || pid[2] != 'P') return std::string_view();
-    return pid.substr(1, close - 1);
-  };
+  constexpr std::uint32_t most_processes = UINT16_MAX;
   std::vector<name_id> prefixes;
+  hotpath::detail::id_index number_of;
+  std::uint64_t beyond = 0;
   for (model::track& t : out_.tracks) {
-    const std::string_view p = prefix(t);
+    const std::string_view p = process_of_pid(out_.names[t.pid]);
     if (p.empty()) continue;
     const name_id id = out_.names.intern(p);
-    std::size_t i = 0;
-    while (i < prefixes.size() && prefixes[i] != id) ++i;
-    if (i == prefixes.size() && i < UINT16_MAX) prefixes.push_back(id);
-    t.process = static_cast<std::uint16_t>(i < prefixes.size() ? i : 0);
+    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
+    if (i == most_processes) ++beyond;
+    else if (i == prefixes.size()) prefixes.push_back(id);
+    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
   }
+  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
   out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
   for (std::size_t i = 0; i < out_.processes.size(); ++i) {
     model::process& p = out_.processes[i];
@@ -610,7 +608,7 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
       const std::string_view label = out_.names[prefixes[i]];
       p.label = prefixes[i];
       std::uint64_t rank = 0;
-      if (id_of(label.substr(2), rank)) p.rank = static_cast<int>(rank);  // one number only: TP03
+      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
     }
   }
   if (prefixes.empty()) {

@@ -6,7 +6,9 @@
 #include <string_view>
 #include <vector>
 #include <hotpath/core/json.hpp>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/trace/detail/links.hpp>
+#include <hotpath/trace/file_name.hpp>
 #include <hotpath/trace/write_chrome.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -82,26 +84,24 @@ class chrome_writer {
   // ---- where events go
   // Of one process a GPU has its ordinal as pid, as Kineto does. Of several, each pid tells its process, in the way of traces that SGLang merged:
   // "[TP03] 4711" is rank 3. Our reader and others tell processes apart by it.
-  std::string prefix_of(std::uint16_t process) const {
-    if (t_.processes.size() < 2) return {};
-    bool ranks = process < t_.processes.size();
-    for (std::size_t p = 0; ranks && p < t_.processes.size(); ++p) {
-      ranks = t_.processes[p].rank.has_value();
-      for (std::size_t q = 0; ranks && q < p; ++q) ranks = t_.processes[p].rank != t_.processes[q].rank;
-    }
+  std::string prefix_of(std::uint16_t process, bool ranks) const {
     const std::string n = std::to_string(ranks ? *t_.processes[process].rank : static_cast<int>(process));
     std::string s = ranks ? "[TP" : "[NP";
     return s.append(n.size() < 2 ? 2 - n.size() : 0, '0').append(n).append(ranks ? "] " : " no rank] ");
   }
   std::string pid_of(const model::track& k) const {
     const std::string_view pid = t_.name(k.pid);
-    const bool told = pid.size() > 4 && pid[0] == '[' && pid[2] == 'P' && pid.find("] ") != std::string_view::npos;
-    std::string s = told ? std::string() : prefixes_[k.process < prefixes_.size() ? k.process : 0];
+    std::string s = !process_of_pid(pid).empty() ? std::string() : prefixes_[k.process < prefixes_.size() ? k.process : 0];
     return s.append(pid);
   }
   std::string gpu_pid(std::uint16_t process, std::uint16_t device) const { return prefixes_[process < prefixes_.size() ? process : 0] + std::to_string(device); }
   void places() {
-    for (std::size_t p = 0; p == 0 || p < t_.processes.size(); ++p) prefixes_.push_back(prefix_of(static_cast<std::uint16_t>(p)));
+    const std::size_t n = t_.processes.size();
+    hotpath::detail::id_index seen;
+    bool ranks = true;  // each has one of its own
+    for (std::size_t p = 0; ranks && p < n; ++p)
+      if (ranks = t_.processes[p].rank.has_value(); ranks) seen.insert(0, static_cast<std::uint64_t>(*t_.processes[p].rank), 0, &ranks);
+    for (std::size_t p = 0; p == 0 || p < n; ++p) prefixes_.push_back(n < 2 ? std::string() : prefix_of(static_cast<std::uint16_t>(p), ranks));
     for (const model::track& k : t_.tracks) {
       std::string s = "\"pid\":" + token(pid_of(k));
       places_.push_back(s.append(",\"tid\":").append(token(t_.name(k.tid))));
