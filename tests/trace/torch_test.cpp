@@ -547,3 +547,18 @@ TEST_CASE("trace: processes beyond the limit are counted") {
   CHECK(t->gpu.back().process == 65'534);
   CHECK(t->gpu.size() == 65'541);
 }
+
+TEST_CASE("trace: a device's number beyond 65,535 is refused and counted: it becomes no other device") {
+  const std::string sync = R"({"ph": "X", "cat": "cuda_sync", "name": "Context Sync", "pid": 0, "tid": 7, "ts": 4, "dur": 1, "args": {"device": 65536}})";
+  const model::timeline t = read_all_ways(document(kernel("a", "1", "1", R"("device": 65535)") + "," + kernel("b", "2", "1", R"("device": 65536)") + "," + kernel("c", "3", "1", R"("device": 4294967295)") + "," + sync,
+                                                   R"("deviceProperties": [{"id": 1, "name": "one"}, {"id": 65537, "name": "other"}, {"id": 2, "computeMajor": 4294967305}], )"));
+  REQUIRE(t.gpu.size() == 2);
+  CHECK(t.name(t.gpu[0].name) == "c");  // -1: not told
+  CHECK(t.gpu[1].device == 65535);
+  CHECK(t.syncs.empty());
+  CHECK(lost(t, trace_fault::malformed_event) == 3);
+  REQUIRE(t.devices.size() == 2);
+  CHECK(t.devices[0].name == "one");
+  CHECK(t.devices[1].ordinal == 2);
+  CHECK(t.devices[1].compute_major == 0);
+}

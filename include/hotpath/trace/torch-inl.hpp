@@ -397,6 +397,9 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
 HOTPATH_FN void torch_builder::store(const event_row& e) {
   const nanoseconds begin{e.begin}, duration{e.duration};
   const event_args& a = args_;
+  // A device that cannot be told from another one by its number is none.
+  const bool on_device = e.what == event_class::kernel || e.what == event_class::copy || e.what == event_class::set || e.what == event_class::sync;
+  if (on_device && a.device != no_index && a.device > UINT16_MAX) return out_.count(trace_fault::malformed_event, e.byte, "a device's number is beyond 65,535");
   const auto track_number = [&](name_id model::track::*part) {
     std::uint64_t v = 0;
     return id_of(out_.names[out_.tracks[e.track].*part], v) && v < no_index ? static_cast<std::uint32_t>(v) : no_index;
@@ -486,23 +489,28 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
 HOTPATH_FN void torch_builder::device_properties(std::string_view value) {
   json::reader in(value, json::mode::tolerant_text);
   const auto whole = [&](auto& to) {
+    using integer = std::remove_reference_t<decltype(to)>;
     std::uint64_t v = 0;
-    if (read_id(in, v)) to = static_cast<std::remove_reference_t<decltype(to)>>(v);
+    if (!read_id(in, v)) return true;
+    if (std::in_range<integer>(v)) to = static_cast<integer>(v);
+    return std::in_range<integer>(v);
   };
   in.array([&] {
     if (in.peek() != json::kind::object || out_.devices.size() >= 4096) return;
     model::device d;
     d.ordinal = static_cast<std::uint16_t>(out_.devices.size());
+    bool has_place = true;
     in.object([&](std::string_view key) {
       std::string_view text;
-      if (key == "id") whole(d.ordinal);
+      if (key == "id") has_place = whole(d.ordinal);
       else if (key == "name" && in.string(text)) d.name.assign(text.substr(0, 256));
       else if (key == "totalGlobalMem") whole(d.memory_bytes);
       else if (key == "computeMajor") whole(d.compute_major);
       else if (key == "computeMinor") whole(d.compute_minor);
       else if (key == "numSms") whole(d.multiprocessors);
     });
-    out_.devices.push_back(std::move(d));
+    if (has_place) out_.devices.push_back(std::move(d));
+    else out_.count(trace_fault::malformed_event, std::nullopt, "a device's number is beyond 65,535");
   });
 }
 
