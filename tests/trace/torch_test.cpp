@@ -562,3 +562,16 @@ TEST_CASE("trace: a device's number beyond 65,535 is refused and counted: it bec
   CHECK(t.devices[1].ordinal == 2);
   CHECK(t.devices[1].compute_major == 0);
 }
+
+TEST_CASE("trace: calls with one id are counted within their process, in one pass over all processes") {
+  std::string events;
+  // 2,000 processes with 8 calls each, of which two have the same id; the ids are those of every process.
+  for (int c = 0; c < 8; ++c)
+    for (int p = 0; p < 2'000; ++p)
+      events += R"({"ph": "X", "cat": "cuda_runtime", "name": "cudaLaunchKernel", "pid": "[TP)" + std::to_string(p) + R"(] 7", "tid": 7, "ts": )" + std::to_string(c) + R"(, "dur": 1, "args": {"correlation": )" +
+                std::to_string(c == 5 ? 3 : c + 1) + "}},";
+  const auto t = trace::read_text(document(events + kernel("k", "1", "1")));
+  REQUIRE(t.has_value());
+  CHECK(t->processes.size() == 2'000);
+  CHECK(lost(*t, trace_fault::duplicate_correlation) == 2'000);
+}

@@ -654,17 +654,14 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
 }
 
 HOTPATH_FN void torch_builder::find_duplicates() {
-  std::vector<std::uint64_t> ids;
-  ids.reserve(out_.api.size());
+  struct call { std::uint64_t id; std::uint16_t process; };
+  std::vector<call> calls;
+  calls.reserve(out_.api.size());
+  for (const model::api_call& c : out_.api)
+    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
+  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
   std::uint64_t twice = 0;
-  for (std::size_t p = 0; p < out_.processes.size(); ++p) {
-    ids.clear();
-    for (const model::api_call& c : out_.api)
-      if (c.correlation != no_id && c.correlation != 0 && out_.tracks[c.track].process == p) ids.push_back(c.correlation);
-    if (ids.empty()) continue;
-    sort_in_place(ids, [](std::uint64_t a, std::uint64_t b) { return a < b; });
-    for (std::size_t i = 1; i < ids.size(); ++i) twice += ids[i] == ids[i - 1];
-  }
+  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
   out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
 }
 
