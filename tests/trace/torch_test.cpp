@@ -575,3 +575,17 @@ TEST_CASE("trace: calls with one id are counted within their process, in one pas
   CHECK(t->processes.size() == 2'000);
   CHECK(lost(*t, trace_fault::duplicate_correlation) == 2'000);
 }
+
+TEST_CASE("trace: which names are too many does not depend on threads, and a name of exactly the limit is not cut") {
+  std::string events;
+  for (int i = 0; i < 400; ++i) events += kernel("name" + std::to_string(i * 7 % 90), std::to_string(i), "1") + ",";
+  const model::timeline t = read_all_ways(document(events + kernel("last", "1000", "1")), {.names = {.bytes = 64 << 10, .distinct = 50}});
+  CHECK(lost(t, trace_fault::too_many_names) > 100);
+  CHECK(lost(t, trace_fault::long_name) == 0);
+  const model::timeline exact = read_all_ways(document(kernel(std::string(100, 'x'), "1", "1")), {.names = {.bytes = 100, .distinct = 50}});
+  CHECK(!exact.partial());
+  const model::timeline cut = read_all_ways(document(kernel(std::string(100, 'x'), "1", "1") + "," + kernel(std::string(101, 'x'), "2", "1")), {.names = {.bytes = 100, .distinct = 50}});
+  CHECK(lost(cut, trace_fault::long_name) == 1);
+  REQUIRE(cut.gpu.size() == 2);
+  CHECK(cut.gpu[0].name == cut.gpu[1].name);
+}

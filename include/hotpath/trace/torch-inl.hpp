@@ -107,7 +107,10 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
   d.source_memory = memory(source), d.target_memory = memory(target);
 }
 
-HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o, bool part) : out_(out), options_(o), part_(part) { clear(true); }
+HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o, bool part) : out_(out), options_(o), part_(part) {
+  if (part) options_.names.distinct = SIZE_MAX;  // the whole decides which are too many
+  clear(true);
+}
 
 HOTPATH_FN void torch_builder::clear(bool all) {
   out_.gpu.clear(), out_.api.clear(), out_.ops.clear(), out_.frames.clear(), out_.annotations.clear(), out_.syncs.clear();
@@ -388,6 +391,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   e.begin = ts_.ns, e.duration = dur_state_ == number::good ? dur_.ns : 0, e.byte = byte, e.track = track_of(pid_, tid_);
   e.what = c.what, e.category = category_, e.phase = phase_;
   e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
+  if (phase_ != 'E' && name_.size() > options_.names.bytes) out_.count(trace_fault::long_name, byte, "names were cut");
   if (phase_ == 'X') return store(e);
   e.args = args_;
   halves_.push_back(e);
@@ -691,21 +695,15 @@ HOTPATH_FN void torch_builder::finish(std::string_view path) {
     if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
   for (const category& c : categories_)
     if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
-  // Names beyond the limits, counted by event: the number does not depend on who read what.
-  if (out_.names.cut() != 0 || out_.names.find(name_table::beyond_limit) != 0 || out_.names.size() != 0) {
+  // Names beyond the limit, counted by event: the number does not depend on who read what.
+  if (out_.names.refused() != 0) {
     const name_id beyond = out_.names.find(name_table::beyond_limit);
-    std::uint64_t shared = 0, cut = 0;
-    std::vector<bool> is_long(out_.names.size());
-    bool any = beyond != 0;
-    for (name_id i = 0; i < out_.names.size(); ++i)
-      if (out_.names[i].size() >= options_.names.bytes) is_long[i] = true, any = true;
+    std::uint64_t shared = 0;
     const auto look = [&](const auto& rows) {
-      if (!any) return;
-      for (const auto& r : rows) shared += beyond != 0 && r.name == beyond, cut += is_long[r.name];
+      for (const auto& r : rows) shared += r.name == beyond;
     };
     look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
     out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
-    out_.count(trace_fault::long_name, std::nullopt, "names were cut", cut);
   }
   out_.sort();
 }
