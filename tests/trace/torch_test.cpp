@@ -589,3 +589,12 @@ TEST_CASE("trace: which names are too many does not depend on threads, and a nam
   REQUIRE(cut.gpu.size() == 2);
   CHECK(cut.gpu[0].name == cut.gpu[1].name);
 }
+
+TEST_CASE("trace: of a name that the root has many times the first one counts, and no more are kept") {
+  std::string again;
+  for (int i = 0; i < 1'000; ++i) again += R"("cuda_runtime_version": )" + std::to_string(12'000 + i) + R"(, "vllm_version": "0.9", "distributedInfo": {"nccl_version": "2.)" + std::to_string(i) + R"("}, "baseTimeNanoseconds": )" + std::to_string(1'000 + i) + ", ";
+  const model::timeline t = read_all_ways(document(kernel("k", "1", "1"), again));
+  const std::vector<std::pair<std::string, std::string>> want = {{"cuda_runtime_version", "12000"}, {"vllm_version", "0.9"}, {"nccl_version", "2.0"}};
+  CHECK(t.about.more == want);
+  CHECK(t.processes[0].unix_offset == nanoseconds{1000});
+}

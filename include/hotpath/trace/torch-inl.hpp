@@ -518,6 +518,13 @@ HOTPATH_FN void torch_builder::device_properties(std::string_view value) {
   });
 }
 
+// Of a name that the root has more than once the first one counts.
+HOTPATH_FN void torch_builder::fact(std::string_view key, std::string_view value) {
+  for (const auto& [k, v] : out_.about.more)
+    if (k == key) return;
+  out_.about.more.emplace_back(key, value);
+}
+
 HOTPATH_FN void torch_builder::distributed(std::string_view value) {
   json::reader in(value, json::mode::tolerant_text);
   if (in.peek() != json::kind::object) return;
@@ -527,7 +534,7 @@ HOTPATH_FN void torch_builder::distributed(std::string_view value) {
     if (key == "backend" && in.string(text)) out_.about.backend.assign(text.substr(0, 64));
     else if (key == "rank" && read_id(in, v) && v < (1u << 30)) out_.about.rank = static_cast<int>(v);
     else if (key == "world_size" && read_id(in, v) && v < (1u << 30)) out_.about.world_size = static_cast<int>(v);
-    else if (key == "nccl_version" && in.string(text)) out_.about.more.emplace_back("nccl_version", text.substr(0, 64));
+    else if (key == "nccl_version" && in.string(text)) fact("nccl_version", text.substr(0, 64));
   });
 }
 
@@ -536,19 +543,19 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
   constexpr std::string_view kept[] = {"schemaVersion", "cupti_version", "cuda_runtime_version", "cuda_driver_version", "roctracer_version", "hip_runtime_version",
                                        "hip_driver_version", "displayTimeUnit", "profile_memory", "with_flops", "with_modules", "vllm_version"};
   const bool on = value == "1" || value == "true";
-  if (key == "deviceProperties") return device_properties(value);
+  if (key == "deviceProperties") return out_.devices.empty() ? device_properties(value) : void();
   if (key == "distributedInfo") return distributed(value);
   if (key == "with_stack") out_.about.with_stack = on;
   if (key == "record_shapes") out_.about.record_shapes = on;
-  if (key == "vllm_version") root_words_.emplace_back("vllm");
-  if (key == "baseTimeNanoseconds") {
+  if (key == "vllm_version" && root_words_.empty()) root_words_.emplace_back("vllm");
+  if (key == "baseTimeNanoseconds" && !base_given_) {
     json::reader in(value, json::mode::tolerant_text);
     base_given_ = in.integer(base_ns_);
   }
   for (const std::string_view k : kept)
     if (k == key && value.size() <= 64 && !value.empty() && value[0] != '{' && value[0] != '[') {
       if (value[0] == '"') value = value.substr(1, value.size() - 2);
-      out_.about.more.emplace_back(key, value);
+      fact(key, value);
     }
 }
 

@@ -89,6 +89,7 @@ class torch_builder {
   void find_engine();
   void device_properties(std::string_view value);
   void distributed(std::string_view value);
+  void fact(std::string_view key, std::string_view value);
 
   model::timeline& out_;
   read_options options_;
