@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
+#include <pthread.h>
 #include <unistd.h>
 #include <cstring>
 #include <filesystem>
@@ -598,3 +599,23 @@ TEST_CASE("trace: of a name that the root has many times the first one counts, a
   CHECK(t.about.more == want);
   CHECK(t.processes[0].unix_offset == nanoseconds{1000});
 }
+
+#if !HOTPATH_NO_EXCEPTIONS
+TEST_CASE("trace: an exception of the calling thread ends its helpers before it leaves") {
+  const std::string text = document(many_kernels(2000));
+  struct where { pthread_t caller; } const here{::pthread_self()};
+  const auto fail = [](void* context, std::uint64_t, std::uint64_t) {
+    if (::pthread_equal(static_cast<const where*>(context)->caller, ::pthread_self()) != 0) throw std::string("no more");
+  };
+  int thrown = 0;
+  for (int i = 0; i < 20; ++i) {
+    try {
+      const auto t = trace::read_text(text, {.threads = 3, .chunk = 500, .progress = fail, .context = const_cast<where*>(&here)});
+      CHECK(t.has_value());  // helpers read all of it
+    } catch (const std::string&) {
+      ++thrown;
+    }
+  }
+  CHECK(thrown > 0);
+}
+#endif

@@ -32,7 +32,7 @@ struct read_options {
   std::size_t value = 64u << 20;        // most bytes of one event or one member of the root
   std::uint64_t text = 1ull << 40;      // most bytes of text, after inflating
   name_table::limits names = {};
-  void (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;  // bytes of the file; one thread at a time, a few times per MiB
+  void (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;  // bytes of the file; one thread at a time, a few times per MiB; must not throw
   void* context = nullptr;
 };
 

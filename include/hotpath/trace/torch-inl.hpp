@@ -741,9 +741,21 @@ class torch_reader {
     } else {
       for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
       std::vector<threading::thread> helpers(threads_ - 1);
+      // Whatever ends this block: no helper outlives it.
+      struct ending {
+        torch_reader& reader;
+        std::vector<threading::thread>& helpers;
+        ~ending() {
+          {
+            const threading::lock held(reader.mutex_);
+            reader.over_ = true;
+          }
+          reader.changed_.notify_all();
+          for (threading::thread& t : helpers) t.join();
+        }
+      } const all_end{*this, helpers};
       for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
       work();
-      for (threading::thread& t : helpers) t.join();
     }
     if (document_.failed()) {
       error e = *document_.failed();
