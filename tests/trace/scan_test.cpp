@@ -219,3 +219,77 @@ TEST_CASE("trace: F-TRC-24 memory is a constant plus the timeline, whatever the 
   CHECK(large_rest < (64 << 20));
   CHECK(large_rest - small_rest < large_rows / 4 + (16 << 20));
 }
+
+TEST_CASE("trace: scan stops at the limit of the text and says so, in memory and from a file") {
+  const std::string text = document(kernel("a", "1", "1") + "," + kernel("b", "2", "1") + "," + kernel("c", "3", "1"));
+  const std::string path = (std::filesystem::temp_directory_path() / ("hotpath_scan_limit_" + std::to_string(::getpid()))).string();
+  write_file(path, text);
+  for (const bool in_memory : {true, false}) {
+    collector c;
+    const trace::read_options o{.chunk = 64, .text = text.find("\"c\"")};
+    auto s = in_memory ? trace::scan_text(text, c, o) : trace::scan(path, c, o);
+    REQUIRE(s.has_value());
+    CHECK(c.raws.size() == 2);
+    REQUIRE(s->lost.size() == 1);
+    CHECK(s->lost[0].fault == trace_fault::truncated);
+    CHECK(s->lost[0].count == 1);
+    CHECK(s->lost[0].note.find("longer than " + std::to_string(o.text) + " bytes") != std::string::npos);
+  }
+  collector whole;
+  auto s = trace::scan_text(text, whole, {.text = text.size()});
+  REQUIRE(s.has_value());
+  CHECK(!s->partial());
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("trace: a member behind the events that is longer than the limit is handed over unread, and the file is whole") {
+  std::string log = R"([{"a": "}],{\"ph\"\\", "b": [1, {"c": "]"}]})";
+  for (int i = 0; i < 400; ++i) log += R"(, {"line": "x, \"y\" } ]"})";
+  const std::string text = document(kernel("a", "1", "1") + "," + kernel("b", "2", "1"), "", R"(, "log": )" + log + R"(], "with_stack": 1)");
+  const std::string path = (std::filesystem::temp_directory_path() / ("hotpath_scan_member_" + std::to_string(::getpid()))).string();
+  write_file(path, text);
+  for (const std::size_t chunk : {std::size_t{64}, std::size_t{100}, std::size_t{999}}) {
+    CAPTURE(chunk);
+    collector c;
+    auto s = trace::scan(path, c, {.chunk = chunk, .value = 1000});
+    REQUIRE(s.has_value());
+    CHECK(s->complete);
+    REQUIRE(s->lost.size() == 1);
+    CHECK(s->lost[0].fault == trace_fault::damaged);
+    CHECK(s->lost[0].note.find("longer than 1000 bytes") != std::string::npos);
+    CHECK((nlohmann::json::parse(c.all) == nlohmann::json::parse(text)));
+    CHECK(s->keys.back() == "with_stack");
+    auto t = trace::read(path, {.threads = 2, .chunk = chunk, .value = 1000});
+    REQUIRE(t.has_value());
+    CHECK(t->about.with_stack);
+    CHECK(lost(*t, trace_fault::truncated) == 0);
+  }
+  // Cut within it: that is a loss.
+  write_file(path, text.substr(0, text.size() - 100));
+  collector c;
+  auto s = trace::scan(path, c, {.chunk = 64, .value = 1000});
+  REQUIRE(s.has_value());
+  CHECK(s->lost.size() == 2);
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("trace: an array of events needs no bracket at its end, one that ends within an event is cut") {
+  const std::string text = "[" + kernel("a", "1", "1") + ",\n" + kernel("b", "2", "1");
+  for (const char* end : {"", ",\n", "\n]\n"}) {
+    CAPTURE(end);
+    collector c;
+    auto s = trace::scan_text(text + end, c);
+    REQUIRE(s.has_value());
+    CHECK(!s->partial());
+    CHECK(s->events == 2);
+    auto t = trace::read_text(text + end, {.threads = 2, .chunk = 64});
+    REQUIRE(t.has_value());
+    CHECK(!t->partial());
+  }
+  struct {} none;
+  CHECK(!trace::scan_text(text, none, {.strict = true}).has_value());
+  collector c;
+  auto s = trace::scan_text(text.substr(0, text.size() - 3), c);
+  REQUIRE(s.has_value());
+  CHECK(s->partial());
+}

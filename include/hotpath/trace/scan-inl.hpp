@@ -44,6 +44,14 @@ HOTPATH_FN bool read_time(json::reader& in, nanoseconds& out) {
   return true;
 }
 
+HOTPATH_FN void count_text_limit(model::timeline& losses, const read_options& options) {
+  std::string note = "the text is longer than ";
+  note.append(std::to_string(options.text)).append(" bytes, the rest was left out");
+  for (model::trace_loss& l : losses.lost)
+    if (l.fault == model::trace_fault::truncated) return void(l.note = std::move(note));
+  losses.count(model::trace_fault::truncated, options.text, std::move(note));
+}
+
 HOTPATH_FN error no_events(const scanned& about) {
   error e{.code = errc::malformed, .detail = "there is no list traceEvents"};
   std::string keys;

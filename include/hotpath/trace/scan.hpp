@@ -108,6 +108,11 @@ class document {
   // The next text, in order.
   void feed(std::string_view text, bool last) {
     if (state_ == where::failed) return;
+    if (skips_) {
+      offset_end_ += text.size();
+      text.remove_prefix(skip_member(text));
+      offset_end_ -= text.size();
+    }
     if (!pending_.empty() || gap_) {
       pending_.append(text);
       offset_end_ += text.size();
@@ -384,9 +389,39 @@ class document {
     what.append(std::to_string(options_.value)).append(" bytes");
     if (options_.strict) return fail(begin, std::move(what));
     lose(model::trace_fault::damaged, begin, std::move(what));
+    if (about.complete && (state_ == where::root_member || state_ == where::root_rest)) {  // behind the events: over it, to the next member
+      skips_ = true, skip_depth_ = 0, skip_string_ = skip_escape_ = false;
+      pending_.erase(0, skip_member(pending_));
+      try_at_ = 0;
+      return;
+    }
     pending_.erase(0, pending_.size() - 4096);
     gap_ = true;
     try_at_ = 0;
+  }
+
+  // Hands over the text of a member of the root up to the comma or brace behind it, unread. How much of the text that is.
+  std::size_t skip_member(std::string_view text) {
+    std::size_t p = 0;
+    for (; p != text.size(); ++p) {
+      const char c = text[p];
+      if (skip_string_) {
+        if (skip_escape_) skip_escape_ = false;
+        else if (c == '\\') skip_escape_ = true;
+        else if (c == '"') skip_string_ = false;
+        continue;
+      }
+      if (skip_depth_ == 0 && (c == ',' || c == '}')) {
+        skips_ = false;
+        state_ = where::root_rest;
+        break;
+      }
+      if (c == '"') skip_string_ = true;
+      else if (c == '{' || c == '[') ++skip_depth_;
+      else if ((c == '}' || c == ']') && skip_depth_ != 0) --skip_depth_;
+    }
+    h_.around(text.substr(0, p), true);
+    return p;
   }
 
   // Behind the last text.
@@ -396,6 +431,8 @@ class document {
     const std::uint64_t at = offset_end_ - pending_.size();
     if (state_ == where::start) return fail(at, "the file holds no JSON");
     if (options_.strict) return fail(offset_end_, "the text ends, want more JSON");
+    // An array of events needs no bracket at its end (Trace Event Format, "JSON Array Format").
+    if (about.array_root && !gap_ && pending_.empty() && (state_ == where::events_rest || state_ == where::events_value)) return;
     if (!found_events_ && !gap_) return lose(model::trace_fault::truncated, at, "the file ends before the list of events");
     lose(model::trace_fault::truncated, at, about.complete ? "the file ends behind the list of events" : "the file ends inside the list of events; what comes before was kept");
   }
@@ -405,6 +442,8 @@ class document {
   json::reader in_;
   where state_ = where::start;
   bool found_events_ = false, gap_ = false, ignore_rest_ = false;
+  bool skips_ = false, skip_string_ = false, skip_escape_ = false;   // within a member that is too long to be read
+  std::uint64_t skip_depth_ = 0;
   std::string pending_, key_, mended_;
   std::uint64_t offset_end_ = 0;       // of all text fed
   std::size_t try_at_ = 0;
@@ -481,6 +520,8 @@ result<scanned> finish_scan(document<Handler>& d, Handler& h) {
   d.about.lost = std::move(h.losses.lost);
   return std::move(d.about);
 }
+// The text was longer than options.text: the one loss at its end says so.
+void count_text_limit(model::timeline& losses, const read_options& options);
 // traceEvents was not there.
 error no_events(const scanned& about);
 
@@ -491,7 +532,8 @@ template <class Sink>
 result<scanned> scan_text(std::string_view text, Sink&& sink, const read_options& options = {}) {
   detail::head_handler<std::remove_reference_t<Sink>> h(sink);
   detail::document d(h, options);
-  d.feed(text, true);
+  d.feed(text.substr(0, options.text), true);
+  if (text.size() > options.text) detail::count_text_limit(h.losses, options);
   if (!d.failed() && !d.found_events()) return detail::no_events(d.about);
   return detail::finish_scan(d, h);
 }
@@ -508,6 +550,7 @@ result<scanned> scan(const std::string& path, Sink&& sink, const read_options& o
     d.feed(c.text(), c.last);
     if (options.progress != nullptr) options.progress(options.context, file.file().offset(), file.file().size());
   }
+  if (chunks.over_limit()) detail::count_text_limit(h.losses, options);
   for (const model::trace_loss& l : file.lost()) h.losses.count(l.fault, l.first_byte, l.note, l.count);
   auto done = [&]() -> result<scanned> {
     if (file.file().failed()) return *file.file().failed();

@@ -767,13 +767,7 @@ class torch_reader {
       e.source.assign(path_);
       return e;
     }
-    if (chunks_.over_limit()) {
-      std::string note = "the text is longer than ";
-      note.append(std::to_string(options_.text)).append(" bytes, the rest was left out");
-      timeline_.count(trace_fault::truncated, options_.text, note, document_.about.complete ? 1 : 0);
-      for (model::trace_loss& l : timeline_.lost)
-        if (l.fault == trace_fault::truncated) l.note = note;
-    }
+    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
     timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
     timeline_.about.text_bytes = document_.about.text_bytes;
     builder_.finish(path_);
