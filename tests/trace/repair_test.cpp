@@ -132,3 +132,17 @@ TEST_CASE("trace: F-TRC-03 a real gzip trace cut at 30, 70 and 99 % is repaired 
     before = part.size();
   }
 }
+
+TEST_CASE("trace: repair leaves out a byte order mark, and NULs and what follows them: every reader takes the result") {
+  for (const bool array : {false, true})
+    for (const std::string& end : {std::string(), std::string("\0\0\0", 3), std::string("\n\0\0garbage \"] }", 15)}) {
+      const std::string core = (array ? "[" : "{\"traceEvents\":[") + event(0) + "," + event(1) + (array ? "]" : "],\"x\":1}");
+      const auto r = repair("\xEF\xBB\xBF" + core + end);
+      REQUIRE(r.about);
+      CHECK(r.text.find('\0') == std::string::npos);
+      CHECK(r.text.find("garbage") == std::string::npos);
+      REQUIRE(r.text.find("\xEF\xBB\xBF") == std::string::npos);
+      REQUIRE(document::accept(r.text));
+      CHECK(document::parse(r.text) == document::parse(core));
+    }
+}

@@ -76,10 +76,16 @@ class raw_writer {
   bool finish() {
     begin();
     const std::string open = array_ ? "[" : "{\"traceEvents\":[";
+    // A NUL ends the document for readers that are lenient, and is an error for the others.
+    const auto cut = [&] {
+      if (const auto nul = after_.find('\0'); nul != std::string::npos) after_.resize(nul);
+    };
+    if (is_json(open + after_)) cut();
     if (!is_json(open + after_)) {
       closed = true;  // the list had no end, or what followed was no JSON
       lost_after = after_.size() > 1;
       after_ = clean_json(after_);
+      cut();
       if (!is_json(open + after_)) after_ = array_ ? "]" : "]}";
       else lost_after = false;
     }
@@ -96,8 +102,8 @@ class raw_writer {
   void begin() {
     if (begun_) return;
     begun_ = true;
-    const std::string_view trimmed = text::trim(before_);
-    array_ = trimmed == "[" || trimmed == "\xEF\xBB\xBF[";
+    if (before_.starts_with("\xEF\xBB\xBF")) before_.erase(0, 3);  // many readers refuse it
+    array_ = text::trim(before_) == "[";
     const auto fits = [&](const std::string& s) { return is_json(s + (array_ ? "]" : "]}")); };
     if (!fits(before_)) before_ = clean_json(before_);
     if (!fits(before_)) before_ = "{\"traceEvents\":[", lost_before = true;
