@@ -62,3 +62,17 @@ TEST_CASE("core: name_table: F-TRC-15 F-TRC-16 long texts are cut, texts beyond 
   CHECK(t.refused() == 2);
   CHECK(t.size() == 5);
 }
+
+TEST_CASE("core: name_table: a table that was moved from is an empty one") {
+  name_table t{{.bytes = 8, .distinct = 3}};
+  t.intern("a");
+  name_table taken = std::move(t);
+  CHECK(taken[1] == "a");
+  CHECK(t.size() == 1);
+  CHECK(t.find("a") == 0);
+  CHECK(t.intern("b", t.expect("b")) == 1);
+  CHECK(t[t.intern("123456789")] == "12345678");
+  t = std::move(taken);
+  CHECK(t.find("a") == 1);
+  CHECK(taken.find("a") == 0);
+}

@@ -68,3 +68,19 @@ TEST_CASE("core: sort: an array that defeats the median of three still costs n l
   CHECK(std::is_sorted(v.begin(), v.end()));
   CHECK(compared < 12 * n * 12);  // log2(4096) = 12; quadratic would be above 4 million
 }
+
+TEST_CASE("core: rows: elements of the array itself are appended to it while it moves") {
+  rows<std::uint64_t> r;
+  for (std::uint64_t i = 0; i < 16; ++i) r.push_back(i);
+  std::vector<rows<std::uint64_t>> neighbours;  // so that it cannot grow in place
+  while (r.size() < 100'000) {
+    neighbours.emplace_back().push_back(1);
+    const std::size_t n = r.size();
+    r.append({r.data() + n / 2, n / 2});
+    REQUIRE(r.size() == n + n / 2);
+    bool right = true;
+    for (std::size_t i = 0; i < n / 2; ++i) right &= r[n + i] == r[n / 2 + i];
+    REQUIRE(right);
+  }
+  for (std::size_t i = 0; i < 16; ++i) CHECK(r[i] == i);
+}

@@ -16,6 +16,10 @@ HOTPATH_FN name_table::name_table(const name_table& o) : name_table(o.limits_) {
   for (const std::string_view t : o.texts_) intern(t);  // ids are given in order, so they stay the same
   cut_ = o.cut_, refused_ = o.refused_;
 }
+HOTPATH_FN name_table::name_table(name_table&& o) noexcept : name_table(o.limits_) {
+  blocks_.swap(o.blocks_), texts_.swap(o.texts_), hashes_.swap(o.hashes_), places_.swap(o.places_);
+  std::swap(cut_, o.cut_), std::swap(refused_, o.refused_);
+}
 HOTPATH_FN name_table& name_table::operator=(name_table o) noexcept {
   std::swap(limits_, o.limits_), blocks_.swap(o.blocks_), texts_.swap(o.texts_), hashes_.swap(o.hashes_), places_.swap(o.places_);
   cut_ = o.cut_, refused_ = o.refused_;

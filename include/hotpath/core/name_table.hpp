@@ -30,7 +30,7 @@ class name_table {
   name_table();
   explicit name_table(limits l);
   name_table(const name_table& o);
-  name_table(name_table&&) noexcept = default;
+  name_table(name_table&& o) noexcept;   // `o` is empty then, and may be used
   name_table& operator=(name_table o) noexcept;
 
   name_id intern(std::string_view text) { return intern(text, hash(text)); }

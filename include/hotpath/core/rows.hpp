@@ -42,8 +42,14 @@ class rows {
   }
   void append(std::span<const T> more) {
     if (more.empty()) return;
-    if (size_ + more.size() > capacity_) reserve(size_ + more.size());
-    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(more.data()), more.size() * sizeof(T));
+    const T* from = more.data();
+    if (const std::size_t want = size_ + more.size(); want > capacity_) {
+      const std::size_t by_half = capacity_ + capacity_ / 2;
+      const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(from) - reinterpret_cast<std::uintptr_t>(data_);  // it may lie in this array
+      reserve(want > by_half ? want : by_half);
+      if (at < size_ * sizeof(T)) from = data_ + at / sizeof(T);
+    }
+    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(from), more.size() * sizeof(T));
     size_ += more.size();
   }
   void reserve(std::size_t n) {
