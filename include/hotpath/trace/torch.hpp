@@ -73,8 +73,6 @@ class torch_builder {
   struct metadata { std::uint32_t track; std::uint8_t what; name_id text; };   // what: 0 process_name, 1 process_labels, 2 thread_name
   struct seen_track { std::uint32_t track = model::no_index; std::uint8_t pid_size = 0, tid_size = 0; char text[30]; };
 
-  void head(json::reader& in, std::string_view text, std::string_view key);
-  void read_args(json::reader& in);
   void arg(json::reader& in, std::string_view key);
   void emit(std::uint64_t byte);
   void store(const event_row& e);
