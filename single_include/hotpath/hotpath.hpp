@@ -1860,7 +1860,7 @@ HOTPATH_FN bool reader::scaled(std::int64_t& out, unsigned power) {
       fits = !__builtin_mul_overflow(v, std::uint64_t{10}, &v) && !__builtin_add_overflow(v, static_cast<std::uint64_t>(digit ? *p++ - '0' : 0), &v);
     }
     if (p != d.end && *p == '.') ++p;
-    if (fits && left == 0 && p != d.end && detail::is_digit(*p) && *p >= '5') ++v;
+    if (fits && left == 0 && p != d.end && detail::is_digit(*p) && *p >= '5') fits = !__builtin_add_overflow(v, std::uint64_t{1}, &v);
   }
   const std::uint64_t limit = static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)()) + (d.negative ? 1 : 0);
   fits = fits && v <= limit;
@@ -2231,7 +2231,7 @@ class name_table {
   name_table();
   explicit name_table(limits l);
   name_table(const name_table& o);
-  name_table(name_table&&) noexcept = default;
+  name_table(name_table&& o) noexcept;   // `o` is empty then, and may be used
   name_table& operator=(name_table o) noexcept;
 
   name_id intern(std::string_view text) { return intern(text, hash(text)); }
@@ -2285,6 +2285,10 @@ HOTPATH_FN name_table::name_table(limits l) : limits_(l) {
 HOTPATH_FN name_table::name_table(const name_table& o) : name_table(o.limits_) {
   for (const std::string_view t : o.texts_) intern(t);  // ids are given in order, so they stay the same
   cut_ = o.cut_, refused_ = o.refused_;
+}
+HOTPATH_FN name_table::name_table(name_table&& o) noexcept : name_table(o.limits_) {
+  blocks_.swap(o.blocks_), texts_.swap(o.texts_), hashes_.swap(o.hashes_), places_.swap(o.places_);
+  std::swap(cut_, o.cut_), std::swap(refused_, o.refused_);
 }
 HOTPATH_FN name_table& name_table::operator=(name_table o) noexcept {
   std::swap(limits_, o.limits_), blocks_.swap(o.blocks_), texts_.swap(o.texts_), hashes_.swap(o.hashes_), places_.swap(o.places_);
@@ -2717,8 +2721,14 @@ class rows {
   }
   void append(std::span<const T> more) {
     if (more.empty()) return;
-    if (size_ + more.size() > capacity_) reserve(size_ + more.size());
-    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(more.data()), more.size() * sizeof(T));
+    const T* from = more.data();
+    if (const std::size_t want = size_ + more.size(); want > capacity_) {
+      const std::size_t by_half = capacity_ + capacity_ / 2;
+      const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(from) - reinterpret_cast<std::uintptr_t>(data_);  // it may lie in this array
+      reserve(want > by_half ? want : by_half);
+      if (at < size_ * sizeof(T)) from = data_ + at / sizeof(T);
+    }
+    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(from), more.size() * sizeof(T));
     size_ += more.size();
   }
   void reserve(std::size_t n) {
@@ -11669,15 +11679,16 @@ HOTPATH_FN result<void> add_rows(family_table& table, std::string_view text) {
 
 namespace hotpath::inline HOTPATH_ABI::detail {
 
-// A hash of several numbers, one after the other.
+// A hash of several numbers, one after the other, the first of them as `h` or behind a constant. Multiplied and folded (as wyhash does): no pattern of
+// small numbers, such as two that are equal, gives one hash, and none is found by calculating back.
 inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
-  h = (h ^ v) * 0xd6e8feb86659fd93u;
-  return h ^ h >> 32;
+  __extension__ const auto product = static_cast<unsigned __int128>(h ^ 0x9e3779b97f4a7c15u) * (v ^ 0xd6e8feb86659fd93u);
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
 // A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
 inline std::uint64_t id_hash(std::uint32_t group, std::uint64_t id) {
-  return mix(std::uint64_t{group} << 40, id >> 4) << 4 | (id & 15);
+  return mix(group, id >> 4) << 4 | (id & 15);
 }
 
 class id_index {
@@ -11865,6 +11876,10 @@ using model::stage;
 
 // ---- steps and stages --------------------------------------------------------------------------------------------------------
 
+enum class idle_cause : std::uint8_t { host_bound, launch_latency, sync_wait, graph_gap, communication, other };
+inline constexpr std::string_view idle_cause_names[] = {"host bound", "launch latency", "sync wait", "graph gap", "waiting for communication", "other"};
+inline constexpr std::string_view idle_columns[] = {"idle_host_bound_ns", "idle_launch_latency_ns", "idle_sync_wait_ns", "idle_graph_gap_ns", "idle_communication_ns", "idle_other_ns"};
+
 // One engine iteration, as an annotation of the host says it, and what the GPU did for it.
 struct step {
   stage what = stage::all;
@@ -11877,6 +11892,7 @@ struct step {
   nanoseconds gpu_begin{}, gpu_end{};             // first begin and last end of them; launches run ahead, so this is later than `begin`
   nanoseconds gpu_busy{};                         // union of their intervals, all streams of the device
   bool graph = false;                             // at least one graph launch
+  nanoseconds idle_by[6] = {};                    // of triage(): the gaps that its work ends, by idle_cause
 };
 
 // How a GPU event got its stage, the surest first.
@@ -11964,14 +11980,14 @@ struct kernel_table {
   std::vector<kernel_row> rows;                   // by total, largest first
   std::uint64_t events = 0, hidden_rows = 0, hidden_events = 0;  // rows below the cut or beyond the limit
   nanoseconds total{}, hidden{};                  // rows + hidden = total
-  nanoseconds busy{}, wall{};                     // union, and union + the gaps that work of this stage ends, per device, summed over devices
+  nanoseconds busy{}, wall{};                     // union, and union + the gaps that work of this stage ends, per device, summed over devices; wall =
+                                                  // busy where the gaps are not known (graphs whose kernels were not recorded)
   std::uint64_t steps = 0;
+  nanoseconds in_steps{};                         // of total: launched within steps
   std::vector<std::pair<family, nanoseconds>> by_family;   // all events of the stage, largest first
 };
 
 // Of one stage alone, wall is last end - first begin; the walls of several stages share it out.
-enum class idle_cause : std::uint8_t { host_bound, launch_latency, sync_wait, graph_gap, communication, other };
-inline constexpr std::string_view idle_cause_names[] = {"host bound", "launch latency", "sync wait", "graph gap", "waiting for communication", "other"};
 
 // Where one stage's wall time went on the devices.
 struct device_time {
@@ -12085,8 +12101,8 @@ struct triage_report {
   std::vector<std::string> devices;               // names
   std::optional<int> rank, world_size;
   double min_share = 1.0;
-  nanoseconds duration{};                         // of the GPU work: first begin to last end
-  std::vector<step> steps;                        // per-step table, in time order
+  nanoseconds duration{};                         // of the GPU work: first begin to last end, summed over the inputs
+  std::vector<step> steps;                        // those that have GPU events looked at, in time order
   std::vector<std::string> step_names;            // of their annotations
   coverage covered;
   std::vector<kernel_table> kernels;              // one per stage
@@ -12106,7 +12122,7 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 
 struct across_cell {                         // of one report; total 0: it has no such kernels
   nanoseconds total{};
-  std::optional<nanoseconds> per_step;       // total / steps of the stage
+  std::optional<nanoseconds> per_step;       // total / steps of the stage; empty: no steps, or work of the stage outside of them
   double share = 0;                          // percent of the stage's summed GPU time
 };
 
@@ -12127,135 +12143,18 @@ std::vector<across_stage> across(std::span<const triage_report* const> reports);
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/across-inl.hpp
 // hotpath/kernel/across-inl.hpp - bodies of kernel/across.hpp
-// ---- hotpath/kernel/across-inl.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel {
-
-HOTPATH_FN std::vector<across_stage> across(std::span<const triage_report* const> reports) {
-  constexpr stage order[] = {stage::prefill, stage::decode, stage::mixed, stage::verify, stage::draft, stage::all};
-  std::vector<across_stage> out;
-  for (const stage at : order) {
-    across_stage s;
-    s.at = at, s.sums.resize(reports.size()), s.steps.resize(reports.size());
-    bool any = false;
-    for (std::size_t i = 0; i < reports.size(); ++i)
-      for (const kernel_table& t : reports[i]->kernels) {
-        if (t.at != at) continue;
-        any = true, s.steps[i] = t.steps;
-        const auto cell = [&](nanoseconds time) {
-          across_cell c;
-          c.total = time, c.share = t.total.ns > 0 ? 100 * static_cast<double>(time.ns) / static_cast<double>(t.total.ns) : 0;
-          if (t.steps != 0) c.per_step = time / static_cast<std::int64_t>(t.steps);
-          return c;
-        };
-        s.sums[i] = cell(t.total);
-        for (const auto& [what, time] : t.by_family) {
-          std::size_t k = 0;
-          while (k < s.rows.size() && s.rows[k].what != what) ++k;
-          if (k == s.rows.size()) s.rows.emplace_back(), s.rows[k].what = what, s.rows[k].cells.resize(reports.size());
-          s.rows[k].cells[i] = cell(time);
-        }
-      }
-    if (!any) continue;
-    const auto weight = [](const across_stage::row& r) {
-      double most = 0;
-      for (const across_cell& c : r.cells) most = c.share > most ? c.share : most;
-      return most;
-    };
-    for (std::size_t i = 1; i < s.rows.size(); ++i)  // few rows; equal ones keep the order of the reports
-      for (std::size_t k = i; k > 0 && weight(s.rows[k - 1]) < weight(s.rows[k]); --k) std::swap(s.rows[k - 1], s.rows[k]);
-    out.push_back(std::move(s));
-  }
-  return out;
-}
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel
-// ---- hotpath/kernel/compare.hpp
-// hotpath/kernel/compare.hpp - two traces: what got slower, per stage, family and kernel, with the step as the unit of every interval.
+// ---- hotpath/kernel/table.hpp
+// hotpath/kernel/table.hpp - the kernel table: one row per kernel name of a stage, largest time first, nothing lost below the cut.
 //
-//     kernel::comparison d = kernel::compare(before, after);
-//     for (const kernel::stage_comparison& s : d.stages) print(s.at, s.step_time.relative, s.step_time.ci, kernel::name_of(s.step_time.what));
-//     return kernel::exit_code(d);                          // 0 same or better, 1 worse, 5 inconclusive
+//     for (const model::stage at : s.stages) {
+//       kernel::kernel_table t = kernel::table(s, at, {.min_share = 0.5});
+//       for (const kernel::kernel_row& r : t.rows) print(r.short_name, r.share, r.p95, r.places);
+//     }
 //
-//   Ranks are matched by number, stages by name, kernels by canonical name; what is on one side only is listed. The k-th step of a stage is one unit,
-//   its value the mean over the matched ranks: ranks run in lockstep and are no samples of each other.
-//   S5 of docs/statistics.md: relative change of the mean per step; its 95 % interval comes from the two sides' moving-block intervals (S4), put together
-//   in the logarithm as Zou and Donner do (Statistics in Medicine 27, 2008). worse: the interval lies above +margin; better: below -margin; same: inside
-//   both; else inconclusive, as with fewer than 20 steps on a side. The step's time gates; families and kernels are read with Benjamini and Hochberg's
-//   rule at 5 % (one that does not pass it is inconclusive). Mann-Whitney's p and the like are shown and decide nothing.
-//   O(events log events). Thread safety: pure functions of their arguments.
-// ---- hotpath/kernel/compare.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel {
-
-struct compare_options {
-  double margin = 5;                // percent
-  double min_share = 1;             // percent of a side's time in the stage: families and kernels below it on both sides are left out
-  std::size_t limit = 32;           // kernels per stage
-  std::size_t least_steps = 20;     // on each side, for a verdict
-  std::uint64_t seed = 1;
-  std::uint32_t resamples = 2000;
-};
-
-enum class change_verdict : std::uint8_t { same, better, worse, inconclusive };
-inline constexpr std::string_view change_verdict_names[] = {"same", "better", "worse", "inconclusive"};
-constexpr std::string_view name_of(change_verdict v) { return change_verdict_names[static_cast<std::size_t>(v)]; }
-
-// One figure on both sides: nanoseconds per step; where a side has no steps, of the whole trace.
-struct change {
-  double a = 0, b = 0;
-  std::optional<double> relative = {};          // percent, b over a; empty: a is 0
-  std::optional<stats::interval> ci = {};       // percent; both ends are there when it is
-  double p = 1;                                 // that the interval's distribution gives to no change; 1 without an interval
-  change_verdict what = change_verdict::inconclusive;
-};
-
-// S5 for two series in the order of time; see above. Values >= 0.
-change compare_means(std::span<const double> a, std::span<const double> b, const compare_options& options = {});
-
-// Shown beside a change. Of more than 1,000 values a side, the shift is that of 1,000 taken evenly.
-struct rank_tests {
-  double shift = 0;                 // Hodges and Lehmann: the median of all b - a
-  double cliff = 0;                 // Cliff's delta: P(b > a) - P(b < a)
-  double u = 0, p = 1;              // Mann and Whitney, of a; two-sided, corrected for ties and continuity
-};
-std::optional<rank_tests> test_ranks(std::span<const double> a, std::span<const double> b);  // empty: a side is empty
-
-struct compare_row {
-  std::string name;                 // of the family or the canonical kernel
-  family of = family::other;
-  change time;
-  std::uint64_t a_launches = 0, b_launches = 0;   // in the steps compared
-};
-
-struct stage_comparison {
-  stage at = stage::all;
-  std::size_t a_steps = 0, b_steps = 0;           // units
-  change step_time;                               // from a step's first GPU work to its last: this one gates
-  change busy;                                    // of it, the union
-  std::optional<rank_tests> ranks;                // of step_time
-  std::optional<double> a_requests, b_requests, a_tokens, b_tokens;  // mean per step, where annotations tell
-  std::string reason;                             // why it is inconclusive whatever the figures: a sentence, or empty
-  std::vector<compare_row> families, kernels;     // by the larger side's time, largest first
-};
-
-struct comparison {
-  std::vector<stage_comparison> stages;
-  std::vector<std::string> unmatched;             // ranks, stages, step names and kernels on one side only; sentences
-  std::vector<std::string> notes;
-  change_verdict verdict = change_verdict::inconclusive;   // worse if one stage is, else inconclusive if one is, else better if one is, else same
-};
-
-comparison compare(const subject& a, const subject& b, const compare_options& options = {});
-int exit_code(const comparison& c);
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel
-// ---- hotpath/kernel/compare-inl.hpp
-// hotpath/kernel/compare-inl.hpp - bodies of kernel/compare.hpp.
-// ---- hotpath/kernel/table-inl.hpp
-// hotpath/kernel/table-inl.hpp - bodies of kernel/table.hpp.
-// ---- hotpath/kernel/interval-inl.hpp
-// hotpath/kernel/interval-inl.hpp - bodies of kernel/interval.hpp.
+//   Rows + hidden = total, exactly, in events and in nanoseconds. Quantiles are exact (type 7, rounded to the nanosecond).
+//   A gap in which a device had no work belongs to the work that ends it, so the wall time of a stage is its busy time and the gaps before its
+//   events, and the wall times of all stages of one device add up to the device's, less what two stages ran at once.
+//   O(n) in the GPU events but for 12 bytes per event of memory while it runs. Thread safety: pure functions of their arguments.
 // ---- hotpath/kernel/interval.hpp
 // hotpath/kernel/interval.hpp - sets of times: union, intersection, difference and a sweep over half-open intervals of whole nanoseconds.
 //
@@ -12304,6 +12203,8 @@ void sweep(std::vector<edge>& edges, Slice slice, Cross cross) {
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/interval-inl.hpp
+// hotpath/kernel/interval-inl.hpp - bodies of kernel/interval.hpp.
 // ---- hotpath/kernel/interval-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -12358,18 +12259,6 @@ HOTPATH_FN std::vector<interval> subtract(std::span<const interval> a, std::span
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/table.hpp
-// hotpath/kernel/table.hpp - the kernel table: one row per kernel name of a stage, largest time first, nothing lost below the cut.
-//
-//     for (const model::stage at : s.stages) {
-//       kernel::kernel_table t = kernel::table(s, at, {.min_share = 0.5});
-//       for (const kernel::kernel_row& r : t.rows) print(r.short_name, r.share, r.p95, r.places);
-//     }
-//
-//   Rows + hidden = total, exactly, in events and in nanoseconds. Quantiles are exact (type 7, rounded to the nanosecond).
-//   A gap in which a device had no work belongs to the work that ends it, so the wall time of a stage is its busy time and the gaps before its
-//   events, and the wall times of all stages of one device add up to the device's, less what two stages ran at once.
-//   O(n) in the GPU events but for 12 bytes per event of memory while it runs. Thread safety: pure functions of their arguments.
-// ---- hotpath/kernel/table.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
@@ -12403,6 +12292,14 @@ selection select(const subject& s, stage at);
 struct gap { interval time{}; std::uint32_t before = 0, after = 0; };
 std::vector<gap> gaps(const subject& s, stage at);  // those that end with an event of the stage
 
+// Ends of stage arrays that a subject built by hand may leave out.
+inline stage stage_at(const subject& s, std::uint32_t event) { return event < s.steps.stage_of.size() ? s.steps.stage_of[event] : stage::all; }
+inline std::uint32_t at_or_none(const std::vector<std::uint32_t>& v, std::uint32_t event) { return event < v.size() ? v[event] : no_index; }
+// Process, device and stream; of a trace that tells no streams, the track.
+inline std::uint64_t lane_key(const model::gpu_event& e) {
+  const std::uint32_t stream = e.stream != no_index ? e.stream : e.track | 1u << 31;
+  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | stream;
+}
 interval span_of(const model::gpu_event& e);        // clamped to +-73 years, so that no sum of a few overflows
 nanoseconds busy_of(const subject& s, const selection& v);
 double percent(nanoseconds part, nanoseconds whole); // 0 of nothing
@@ -12412,6 +12309,8 @@ nanoseconds quantile(std::vector<std::int64_t>& values, unsigned percent);  // t
 }  // namespace tables
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/table-inl.hpp
+// hotpath/kernel/table-inl.hpp - bodies of kernel/table.hpp.
 // ---- hotpath/model/launch.hpp
 // hotpath/model/launch.hpp - which call of the host's API launched each GPU event, and what such calls are.
 //
@@ -12420,7 +12319,7 @@ nanoseconds quantile(std::vector<std::int64_t>& values, unsigned percent);  // t
 //     model::kind_of_call("hipExtModuleLaunchKernel");     // call_kind::kernel
 //
 //   Ids join within one process. All kernels of one graph launch share its correlation id: that is normal and not counted as shared.
-//   O(n) with 16 bytes per API call while it runs. Empty in, empty out; safe from any thread.
+//   O(n) with 32 to 64 bytes per API call while it runs. Empty in, empty out; safe from any thread.
 // ---- hotpath/model/launch.hpp
 
 namespace hotpath::inline HOTPATH_ABI::model {
@@ -12542,13 +12441,6 @@ HOTPATH_FN const std::vector<std::uint32_t>& launches_of(const subject& s, std::
   return made = model::link_launches(*s.trace).call_of;
 }
 
-// Ends of stage arrays that a subject built by hand may leave out.
-inline stage stage_at(const subject& s, std::uint32_t event) { return event < s.steps.stage_of.size() ? s.steps.stage_of[event] : stage::all; }
-inline std::uint32_t at_or_none(const std::vector<std::uint32_t>& v, std::uint32_t event) { return event < v.size() ? v[event] : no_index; }
-inline std::uint64_t lane_key(const model::gpu_event& e) {
-  const std::uint32_t stream = e.stream != no_index ? e.stream : e.track | 1u << 31;
-  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | stream;
-}
 template <class T>
 std::uint32_t index_in(const std::vector<T>& ordered, const T& what) {
   return static_cast<std::uint32_t>(find_first_not(ordered.data(), ordered.data() + ordered.size(), [&](const T& x) { return x < what; }) - ordered.data());
@@ -12819,13 +12711,15 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
     const std::uint32_t event = v.events[p], id = s.identity_of[event];
     row_of[p] = names.row_of[id];
     const nanoseconds d{(std::max)(gpu[event].duration.ns, std::int64_t{0})};
+    if (at_or_none(s.steps.step_of, event) != no_index) out.in_steps += d;
     total[row_of[p]] += d, out.total += d, of_identity[id] += d, of_family[static_cast<std::size_t>(s.identities[id].is.what)] += d;
   }
   const groups g = group(row_of, names.rows);
   out.busy = busy_of(s, v);
   out.wall = out.busy;
-  for (const gap& i : gaps(s, at)) out.wall += i.time.end - i.time.begin;
   const bool known = !graphs_not_recorded(s);
+  if (known)
+    for (const gap& i : gaps(s, at)) out.wall += i.time.end - i.time.begin;
   const auto [steps, in_steps] = count_steps(s, v);
   out.steps = steps;
 
@@ -12903,6 +12797,133 @@ HOTPATH_FN kernel_table table(const subject& s, stage at, const table_options& o
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/across-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+HOTPATH_FN std::vector<across_stage> across(std::span<const triage_report* const> reports) {
+  constexpr stage order[] = {stage::prefill, stage::decode, stage::mixed, stage::verify, stage::draft, stage::all};
+  std::vector<across_stage> out;
+  for (const stage at : order) {
+    across_stage s;
+    s.at = at, s.sums.resize(reports.size()), s.steps.resize(reports.size());
+    std::vector<nanoseconds> in_steps(reports.size());
+    bool any = false;
+    for (std::size_t i = 0; i < reports.size(); ++i)
+      for (const kernel_table& t : reports[i]->kernels) {
+        if (t.at != at) continue;
+        any = true, s.steps[i] += t.steps, s.sums[i].total += t.total, in_steps[i] += t.in_steps;   // several traces may have the stage
+        for (const auto& [what, time] : t.by_family) {
+          std::size_t k = 0;
+          while (k < s.rows.size() && s.rows[k].what != what) ++k;
+          if (k == s.rows.size()) s.rows.emplace_back(), s.rows[k].what = what, s.rows[k].cells.resize(reports.size());
+          s.rows[k].cells[i].total += time;
+        }
+      }
+    if (!any) continue;
+    const auto settle = [&](across_cell& c, std::size_t i) {
+      c.share = tables::percent(c.total, s.sums[i].total);
+      if (s.steps[i] != 0 && in_steps[i] == s.sums[i].total) c.per_step = c.total / static_cast<std::int64_t>(s.steps[i]);
+    };
+    for (std::size_t i = 0; i < reports.size(); ++i) {
+      for (across_stage::row& r : s.rows) settle(r.cells[i], i);
+      settle(s.sums[i], i);
+    }
+    const auto weight = [](const across_stage::row& r) {
+      double most = 0;
+      for (const across_cell& c : r.cells) most = c.share > most ? c.share : most;
+      return most;
+    };
+    for (std::size_t i = 1; i < s.rows.size(); ++i)  // few rows; equal ones keep the order of the reports
+      for (std::size_t k = i; k > 0 && weight(s.rows[k - 1]) < weight(s.rows[k]); --k) std::swap(s.rows[k - 1], s.rows[k]);
+    out.push_back(std::move(s));
+  }
+  return out;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/compare.hpp
+// hotpath/kernel/compare.hpp - two traces: what got slower, per stage, family and kernel, with the step as the unit of every interval.
+//
+//     kernel::comparison d = kernel::compare(before, after);
+//     for (const kernel::stage_comparison& s : d.stages) print(s.at, s.step_time.relative, s.step_time.ci, kernel::name_of(s.step_time.what));
+//     return kernel::exit_code(d);                          // 0 same or better, 1 worse, 5 inconclusive
+//
+//   Ranks are matched by number, stages by name, kernels by canonical name; what is on one side only is listed. The k-th step of a stage is one unit,
+//   its value the mean over the matched ranks: ranks run in lockstep and are no samples of each other.
+//   S5 of docs/statistics.md: relative change of the mean per step; its 95 % interval comes from the two sides' moving-block intervals (S4), put together
+//   in the logarithm as Zou and Donner do (Statistics in Medicine 27, 2008). worse: the interval lies above +margin; better: below -margin; same: inside
+//   both; else inconclusive, as with fewer than 20 steps on a side. The step's time gates; families and kernels are read with Benjamini and Hochberg's
+//   rule at 5 % (one that does not pass it is inconclusive). Mann-Whitney's p and the like are shown and decide nothing.
+//   O(events log events). Thread safety: pure functions of their arguments.
+// ---- hotpath/kernel/compare.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+struct compare_options {
+  double margin = 5;                // percent
+  double min_share = 1;             // percent of a side's time in the stage: families and kernels below it on both sides are left out
+  std::size_t limit = 32;           // kernels per stage
+  std::size_t least_steps = 20;     // on each side, for a verdict
+  std::uint64_t seed = 1;
+  std::uint32_t resamples = 2000;
+};
+
+enum class change_verdict : std::uint8_t { same, better, worse, inconclusive };
+inline constexpr std::string_view change_verdict_names[] = {"same", "better", "worse", "inconclusive"};
+constexpr std::string_view name_of(change_verdict v) { return change_verdict_names[static_cast<std::size_t>(v)]; }
+
+// One figure on both sides: nanoseconds per step; where a side has no steps, of the whole trace.
+struct change {
+  double a = 0, b = 0;
+  std::optional<double> relative = {};          // percent, b over a; empty: a is 0
+  std::optional<stats::interval> ci = {};       // percent; both ends are there when it is
+  double p = 1;                                 // that the interval's distribution gives to no change; 1 without an interval
+  change_verdict what = change_verdict::inconclusive;
+};
+
+// S5 for two series in the order of time; see above. Values >= 0.
+change compare_means(std::span<const double> a, std::span<const double> b, const compare_options& options = {});
+
+// Shown beside a change. Of more than 1,000 values a side, the shift is that of 1,000 taken evenly.
+struct rank_tests {
+  double shift = 0;                 // Hodges and Lehmann: the median of all b - a
+  double cliff = 0;                 // Cliff's delta: P(b > a) - P(b < a)
+  double u = 0, p = 1;              // Mann and Whitney, of a; two-sided, corrected for ties and continuity
+};
+std::optional<rank_tests> test_ranks(std::span<const double> a, std::span<const double> b);  // empty: a side is empty
+
+struct compare_row {
+  std::string name;                 // of the family or the canonical kernel
+  family of = family::other;
+  change time;
+  std::uint64_t a_launches = 0, b_launches = 0;   // in the steps compared
+};
+
+struct stage_comparison {
+  stage at = stage::all;
+  std::size_t a_steps = 0, b_steps = 0;           // units
+  change step_time;                               // from a step's first GPU work to its last: this one gates
+  change busy;                                    // of it, the union
+  std::optional<rank_tests> ranks;                // of step_time
+  std::optional<double> a_requests, b_requests, a_tokens, b_tokens;  // mean per step, where annotations tell
+  std::string reason;                             // why it is inconclusive whatever the figures: a sentence, or empty
+  std::vector<compare_row> families, kernels;     // by the larger side's time, largest first
+};
+
+struct comparison {
+  std::vector<stage_comparison> stages;
+  std::vector<std::string> unmatched;             // ranks, stages, step names and kernels on one side only; sentences
+  std::vector<std::string> notes;
+  change_verdict verdict = change_verdict::inconclusive;   // worse if one stage is, else inconclusive if one is, else better if one is, else same
+};
+
+comparison compare(const subject& a, const subject& b, const compare_options& options = {});
+int exit_code(const comparison& c);
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/compare-inl.hpp
+// hotpath/kernel/compare-inl.hpp - bodies of kernel/compare.hpp.
 // ---- hotpath/kernel/compare-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -13375,12 +13396,540 @@ trace_facts facts(const model::timeline& t, std::size_t top = 10);
 
 // What engines and torch call a step: ProfilerStep#3, step[DECODE bs=32], execute_..., capture_32_FULL, ...
 bool is_step_name(std::string_view annotation);
-// cudaGraphLaunch, hipGraphLaunch, cuGraphLaunch_ptsz ...
-bool is_graph_launch(std::string_view api_call);
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/facts-inl.hpp
 // hotpath/kernel/facts-inl.hpp - bodies of facts.hpp.
+// ---- hotpath/kernel/step.hpp
+// hotpath/kernel/step.hpp - engine steps from what the program says it does, and the stage of each GPU event.
+//
+//     kernel::step_set s = kernel::find_steps(timeline);
+//     for (const kernel::step& one : s.steps) print(name_of(one.what), one.events, one.gpu_busy);
+//     kernel::parse_annotation("step[EXTEND bs=15 toks=15360]").what;           // stage::prefill
+//
+//   Annotations of the host are parsed (the table stands in step-inl.hpp), never searched for words. A GPU event belongs to the step whose
+//   host range holds the call that launched it: launches run ahead, so the step that the host is in when the GPU works is another one.
+//   Of nested annotations that each hold one other, one step is made: it has the outer range, and the innermost one that tells a stage
+//   gives it (but what is within a draft or verify range is of that stage). Where one holds several, each of them is a step and the outer
+//   one is the step of what was launched between them. ProfilerStep#n are steps, of no stage, only in a process without engine steps.
+//   O(n log s) for n GPU events and s steps: 0.2 us per event, measured with 2,000 steps. No annotations: no steps, and every stage is that of the file's name or `all`.
+// ---- hotpath/kernel/step.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+enum class annotation_is : std::uint8_t { nothing_known, step, profiler_step, capture };
+
+struct annotation_facts {
+  annotation_is is = annotation_is::nothing_known;
+  stage what = stage::all;
+  std::optional<std::int64_t> context_requests = {}, generation_requests = {}, context_tokens = {}, generation_tokens = {};
+  std::optional<std::int64_t> requests = {};   // of both kinds, where they are not told apart; of a capture: its batch size
+  std::string_view mode = {};                  // of a capture: FULL, PIECEWISE, DECODE, ...; a view into the name
+};
+
+// What one annotation's name says. Any bytes; nothing_known for names of no known form.
+annotation_facts parse_annotation(std::string_view name);
+
+struct step_options {
+  stage file_label = stage::all;   // what the name of the file tells (trace::stage_of_name): for events that nothing else tells the stage of
+};
+
+step_set find_steps(const model::timeline& t, step_options options = {});
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/step-inl.hpp
+// hotpath/kernel/step-inl.hpp - bodies of step.hpp.
+// ---- hotpath/kernel/step-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+namespace steps {
+// Walks through an annotation's name.
+struct name_reader {
+  std::string_view rest;
+
+  bool skip(std::string_view text) {
+    if (!rest.starts_with(text)) return false;
+    rest.remove_prefix(text.size());
+    return true;
+  }
+  std::optional<std::int64_t> number() {
+    std::size_t n = 0;
+    while (n < rest.size() && text::is_digit(rest[n])) ++n;
+    std::int64_t v = 0;
+    if (!text::to_number(rest.substr(0, n), v)) return std::nullopt;
+    rest.remove_prefix(n);
+    return (std::min)(v, std::int64_t{1} << 40);   // counts: sums of a few must not overflow, whatever the annotation says
+  }
+  std::string_view until(std::string_view any) {
+    const std::size_t n = (std::min)(rest.find_first_of(any), rest.size());
+    const std::string_view head = rest.substr(0, n);
+    rest.remove_prefix(n);
+    return head;
+  }
+};
+
+inline void stage_from_counts(annotation_facts& f) {
+  const bool context = f.context_requests.value_or(0) > 0, generation = f.generation_requests.value_or(0) > 0;
+  f.what = context && generation ? stage::mixed : context ? stage::prefill : generation ? stage::decode : stage::all;
+}
+
+// "3(888)", "1(888_788544)" and "15(sq15360sk15360sqsq15728640sqsk15728640)": requests, and query tokens first.
+inline bool read_group(name_reader& r, std::optional<std::int64_t>& requests, std::optional<std::int64_t>& tokens) {
+  requests = r.number();
+  if (!requests || !r.skip("(")) return false;
+  r.skip("sq");
+  tokens = r.number();
+  r.until(")");
+  return tokens && r.skip(")");
+}
+
+inline bool read_context_generation(name_reader r, annotation_facts& f) {
+  if (!read_group(r, f.context_requests, f.context_tokens) || !r.skip("_generation_")) return false;
+  if (!read_group(r, f.generation_requests, f.generation_tokens)) return false;
+  stage_from_counts(f);
+  return r.rest.empty();
+}
+// execute_<tokens>_context_...
+inline bool read_execute(name_reader r, annotation_facts& f) { return r.number() && r.skip("_context_") && read_context_generation(r, f); }
+
+// execute_new_2_cached_30. "Cached" are requests scheduled before: a later chunk of a long prompt counts among them, too.
+inline bool read_new_cached(name_reader r, annotation_facts& f) {
+  f.context_requests = r.number();
+  if (!f.context_requests || !r.skip("_cached_")) return false;
+  f.generation_requests = r.number();
+  stage_from_counts(f);
+  return f.generation_requests && r.rest.empty();
+}
+
+// execute_diffusion_1_256x256: a step of no stage.
+inline bool read_diffusion(name_reader r, annotation_facts& f) {
+  f.requests = r.number();
+  return f.requests && r.skip("_") && r.number() && r.skip("x") && r.number() && r.rest.empty();
+}
+
+// field(key, number) for each "key=value" up to the closing bracket; a value may be "117/128" (the first number counts) or a list: "[7803, 6918]...+3".
+template <class Field>
+bool read_fields(name_reader& r, Field field) {
+  while (true) {
+    while (r.skip(" ")) {}
+    if (r.skip("]")) return true;
+    if (r.rest.empty()) return false;
+    const std::string_view key = r.until(" =]");
+    if (!r.skip("=")) continue;                    // a word alone
+    const std::optional<std::int64_t> value = r.number();
+    if (r.skip("[")) {
+      r.until("]");
+      if (!r.skip("]")) return false;
+    }
+    r.until(" ]");
+    if (value) field(key, *value);
+  }
+}
+
+// SGLang's step[<mode> bs= toks= ...] (sgl-project/sglang build_step_span_name). Modes are those of ForwardMode.
+inline bool read_step(name_reader r, annotation_facts& f) {
+  struct row { std::string_view mode; stage what; };
+  constexpr row rows[] = {
+    {"EXTEND", stage::prefill}, {"SPLIT_PREFILL", stage::prefill}, {"PREBUILT", stage::prefill}, {"DLLM_EXTEND", stage::prefill},
+    {"DECODE", stage::decode}, {"MIXED", stage::mixed}, {"TARGET_VERIFY", stage::verify}, {"VERIFY", stage::verify},
+    {"DRAFT_EXTEND", stage::draft}, {"DRAFT_EXTEND_V2", stage::draft}, {"IDLE", stage::all}, {"DUMMY_FIRST", stage::all},
+  };
+  const std::string_view mode = r.until(" ]");
+  bool known = false;
+  for (const row& m : rows)
+    if (m.mode == mode) f.what = m.what, known = true;
+  std::optional<std::int64_t> tokens, c, g;
+  if (!known || !read_fields(r, [&](std::string_view key, std::int64_t n) {
+        if (key == "bs") f.requests = n;
+        else if (key == "toks") tokens = n;
+        else if (key == "c") c = n;
+        else if (key == "g") g = n;
+        else if (key == "c_sq") f.context_tokens = n;
+        else if (key == "g_sq") f.generation_tokens = n;
+      }) || !r.rest.empty())
+    return false;
+  f.context_requests = c, f.generation_requests = g;
+  if (f.what == stage::mixed && c && g) stage_from_counts(f);   // a mixed batch of which all are prompts is none
+  if (f.what == stage::prefill) {
+    if (!c) f.context_requests = f.requests;
+    if (!f.context_tokens) f.context_tokens = tokens;
+  } else if (f.what != stage::mixed && f.what != stage::all && !g) {
+    f.generation_requests = f.requests;                          // tokens: not told, one or more for each
+  }
+  return true;
+}
+
+// Atom's prefill[bs=2 tok=14721 ctx=[7803, 6918]] and decode[bs=117/128 tok=117 p=0 d=117 spec=3]: p and d are its requests of either kind.
+inline bool read_atom(name_reader r, annotation_facts& f, bool prefill) {
+  std::optional<std::int64_t> tokens, p, d;
+  if (!read_fields(r, [&](std::string_view key, std::int64_t n) {
+        if (key == "bs") f.requests = n;
+        else if (key == "tok") tokens = n;
+        else if (key == "p") p = n;
+        else if (key == "d") d = n;
+      }) || !r.rest.empty())
+    return false;
+  f.what = prefill ? stage::prefill : stage::decode;
+  if (prefill) f.context_requests = f.requests, f.context_tokens = tokens;
+  else if (p.value_or(0) > 0) f.context_requests = p, f.generation_requests = d, stage_from_counts(f);   // tokens of both together
+  else f.generation_requests = d ? d : f.requests, f.generation_tokens = tokens;
+  return true;
+}
+inline bool read_atom_prefill(name_reader r, annotation_facts& f) { return read_atom(r, f, true); }
+inline bool read_atom_decode(name_reader r, annotation_facts& f) { return read_atom(r, f, false); }
+
+// TensorRT-LLM's "[Executor] _forward_step 60000: 0 ctx reqs, 0 ctx tokens, 32 gen reqs"; older ones have no number, or no tokens.
+inline bool read_forward_step(name_reader r, annotation_facts& f) {
+  if (r.skip(" ") && !r.number()) return false;
+  if (!r.skip(":")) return false;
+  while (r.skip(" ")) {
+    const std::optional<std::int64_t> n = r.number();
+    if (!n || !r.skip(" ")) return false;
+    const std::string_view what = r.until(",");
+    if (what == "ctx reqs") f.context_requests = n;
+    else if (what == "ctx tokens") f.context_tokens = n;
+    else if (what == "gen reqs") f.generation_requests = n;
+    else if (what == "gen tokens") f.generation_tokens = n;
+    r.skip(",");
+  }
+  stage_from_counts(f);
+  return r.rest.empty() && f.context_requests && f.generation_requests;
+}
+
+inline bool read_draft(name_reader r, annotation_facts& f) {
+  f.what = stage::draft;
+  return r.rest.empty();
+}
+inline bool read_profiler_step(name_reader r, annotation_facts& f) {
+  f.is = annotation_is::profiler_step;
+  return r.number() && r.rest.empty();
+}
+// capture_32_FULL, capture_16_DECODE, capture_256_mixed_prefill
+inline bool read_capture(name_reader r, annotation_facts& f) {
+  f.is = annotation_is::capture;
+  f.requests = r.number();
+  if (!f.requests || !r.skip("_")) return false;
+  f.mode = r.rest;
+  return !f.mode.empty();
+}
+
+struct annotation_form {
+  std::string_view start;                                // what the name begins with; the parser reads what follows
+  bool (*read)(name_reader rest, annotation_facts& out);
+};
+// Sources: traces of vLLM (three spellings of one form), SGLang and xDiT; vllm-project/vllm gpu_worker.py (annotate_profile, two generations);
+// sgl-project/sglang build_step_span_name and names of its speculative worker; the forms that AMD-AGI/TraceLens tests for Atom;
+// NVIDIA/TensorRT-LLM py_executor.py (three generations); torch.profiler.
+inline constexpr annotation_form annotation_forms[] = {
+  {"execute_context_", read_context_generation},
+  {"execute_new_", read_new_cached},
+  {"execute_diffusion_", read_diffusion},
+  {"execute_", read_execute},
+  {"step[", read_step},
+  {"prefill[", read_atom_prefill},
+  {"decode[", read_atom_decode},
+  {"eager_decode[", read_atom_decode},
+  {"[Executor] _forward_step", read_forward_step},
+  {"draft_extend", read_draft},
+  {"draft", read_draft},
+  {"ProfilerStep#", read_profiler_step},
+  {"capture_", read_capture},
+};
+}  // namespace steps
+
+HOTPATH_FN annotation_facts parse_annotation(std::string_view name) {
+  for (const steps::annotation_form& form : steps::annotation_forms) {
+    if (!name.starts_with(form.start)) continue;
+    annotation_facts f{.is = annotation_is::step};
+    if (form.read({name.substr(form.start.size())}, f)) return f;
+  }
+  return {};
+}
+
+namespace steps {
+// A range of the host that may become a step.
+struct step_range {
+  std::uint32_t annotation = 0, track = 0, around = no_index, inner = 0;  // around: the innermost range of the track that holds it; inner: ranges directly within
+  std::uint32_t step = no_index;                                           // in step_set::steps
+  nanoseconds begin{}, end{};
+  annotation_facts facts;
+};
+inline bool speculative(stage s) { return s == stage::verify || s == stage::draft; }
+
+// Ranges in the order of annotations (track, begin, longer first). ProfilerSteps count only where the process has nothing better.
+inline std::vector<step_range> step_ranges(const model::timeline& t) {
+  std::vector<step_range> all;
+  std::vector<bool> has_engine;                          // by process
+  for (std::size_t i = 0; i < t.annotations.size(); ++i) {
+    const model::annotation& a = t.annotations[i];
+    if (a.kind == model::annotation_kind::gpu_user || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
+    step_range r{.annotation = static_cast<std::uint32_t>(i), .track = a.track, .begin = a.begin, .end = a.end(), .facts = parse_annotation(t.name(a.name))};
+    if (r.facts.is != annotation_is::step && r.facts.is != annotation_is::profiler_step) continue;
+    const std::size_t p = t.process_of(a.track);
+    if (p >= has_engine.size()) has_engine.resize(p + 1);
+    if (r.facts.is == annotation_is::step) has_engine[p] = true;
+    all.push_back(r);
+  }
+  std::size_t kept = 0;
+  for (const step_range& r : all)
+    if (r.facts.is == annotation_is::step || !has_engine[t.process_of(r.track)]) all[kept++] = r;
+  all.resize(kept);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::uint32_t around = i != 0 && all[i - 1].track == all[i].track ? static_cast<std::uint32_t>(i - 1) : no_index;
+    while (around != no_index && all[around].end < all[i].end) around = all[around].around;
+    if ((all[i].around = around) == no_index) continue;
+    ++all[around].inner;
+    if (speculative(all[around].facts.what) && !speculative(all[i].facts.what)) all[i].facts.what = all[around].facts.what;
+  }
+  return all;
+}
+
+// A range that is alone within another becomes one with it: the outer range, the inner one's stage and, where it tells them, its counts.
+inline void merge_ranges(std::vector<step_range>& all, std::vector<std::uint32_t>& into) {
+  into.assign(all.size(), no_index);
+  for (std::size_t i = all.size(); i-- > 0;) {
+    const step_range& in = all[i];
+    if (in.around == no_index || all[in.around].inner != 1) continue;
+    step_range& out = all[in.around];
+    into[i] = in.around;
+    const auto take = [](auto& to, const auto& from) { if (from) to = from; };
+    if (in.facts.what != stage::all) out.facts.what = in.facts.what, out.annotation = in.annotation;
+    take(out.facts.context_requests, in.facts.context_requests), take(out.facts.generation_requests, in.facts.generation_requests);
+    take(out.facts.context_tokens, in.facts.context_tokens), take(out.facts.generation_tokens, in.facts.generation_tokens);
+    out.inner = in.inner;
+  }
+}
+
+// Intervals that may overlap, by (process, begin): which holds a moment, and which is nearest.
+struct window { std::uint16_t process = 0; stage what = stage::all; std::uint32_t step = no_index; nanoseconds begin{}, end{}; };
+class windows {
+ public:
+  void add(const window& w) { all_.push_back(w); }
+  void sort() {
+    hotpath::sort_in_place(all_, [](const window& a, const window& b) {
+      return a.process != b.process ? a.process < b.process : a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
+    });
+    latest_.resize(all_.size());
+    for (std::size_t i = 0; i < all_.size(); ++i) {
+      const bool same = i != 0 && all_[i - 1].process == all_[i].process;
+      latest_[i] = same && all_[latest_[i - 1]].end > all_[i].end ? latest_[i - 1] : static_cast<std::uint32_t>(i);
+    }
+  }
+  // The one that began last of those that hold `at`; no more than 64 are looked at, then the one that ends last.
+  const window* around(std::uint16_t process, nanoseconds at) const {
+    std::size_t i = first_after(process, at);
+    for (unsigned tries = 0; i-- > 0 && all_[i].process == process && all_[latest_[i]].end >= at; ++tries) {
+      if (all_[i].end >= at) return &all_[i];
+      if (tries == 64) return &all_[latest_[i]];
+    }
+    return nullptr;
+  }
+  const window* nearest(std::uint16_t process, nanoseconds at, nanoseconds limit) const {
+    const std::size_t i = first_after(process, at);
+    const window* best = nullptr;
+    if (i != 0 && all_[i - 1].process == process && at - all_[latest_[i - 1]].end <= limit) best = &all_[latest_[i - 1]], limit = at - best->end;
+    if (i < all_.size() && all_[i].process == process && all_[i].begin - at <= limit && (best == nullptr || all_[i].begin - at < limit)) best = &all_[i];
+    return best;
+  }
+  std::size_t size() const { return all_.size(); }
+
+ private:
+  std::size_t first_after(std::uint16_t process, nanoseconds at) const {
+    const auto* const first = find_first_not(all_.data(), all_.data() + all_.size(), [=](const auto& w) { return w.process < process || (w.process == process && w.begin <= at); });
+    return static_cast<std::size_t>(first - all_.data());
+  }
+  std::vector<window> all_;
+  std::vector<std::uint32_t> latest_;   // of those up to here in the process: the one that ends last
+};
+
+// Answers which step holds a moment of a host thread.
+class step_finder {
+ public:
+  step_finder(const model::timeline& t, step_set& out) : t_(t), ranges_(step_ranges(t)) {
+    std::vector<std::uint32_t> into;
+    merge_ranges(ranges_, into);
+    std::vector<std::uint32_t> order;
+    for (std::uint32_t i = 0; i < ranges_.size(); ++i)
+      if (into[i] == no_index) order.push_back(i);
+    hotpath::sort_in_place(order, [&](std::uint32_t a, std::uint32_t b) {
+      const std::uint16_t pa = t.process_of(ranges_[a].track), pb = t.process_of(ranges_[b].track);
+      return pa != pb ? pa < pb : ranges_[a].begin != ranges_[b].begin ? ranges_[a].begin < ranges_[b].begin : a < b;
+    });
+    for (const std::uint32_t i : order) {
+      step_range& r = ranges_[i];
+      r.step = static_cast<std::uint32_t>(out.steps.size());
+      step s{.what = r.facts.what, .annotation = t.annotations[r.annotation].name, .track = r.track, .process = t.process_of(r.track), .begin = r.begin, .end = r.end,
+        .context_requests = r.facts.context_requests, .generation_requests = r.facts.generation_requests,
+        .context_tokens = r.facts.context_tokens, .generation_tokens = r.facts.generation_tokens};
+      host.add({s.process, s.what, r.step, s.begin, s.end});
+      out.steps.push_back(s);
+    }
+    for (std::uint32_t i = 0; i < ranges_.size(); ++i)   // an outer range stands before its inner ones
+      if (into[i] != no_index) ranges_[i].step = ranges_[into[i]].step;
+    host.sort();
+  }
+  // The innermost on the thread; else, in the process, the one that began last: engines may launch from a helper thread.
+  std::uint32_t at(std::uint32_t track, nanoseconds when) const {
+    const auto* const first = find_first_not(ranges_.data(), ranges_.data() + ranges_.size(), [=](const auto& r) { return r.track < track || (r.track == track && r.begin <= when); });
+    const auto from = static_cast<std::size_t>(first - ranges_.data());
+    if (last_.from != from || last_.track != track || when < last_.when)
+      last_ = {from, track, when, from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index};
+    std::uint32_t& i = last_.found;
+    while (i != no_index && ranges_[i].end < when) i = ranges_[i].around;
+    last_.when = when;
+    if (i != no_index) return ranges_[i].step;
+    const window* w = host.around(t_.process_of(track), when);
+    return w == nullptr ? no_index : w->step;
+  }
+
+  // By step: is it a range around several others?
+  std::vector<bool> outer() const {
+    std::vector<bool> is(host.size(), false);
+    for (const step_range& r : ranges_)
+      if (r.inner > 1) is[r.step] = true;
+    return is;
+  }
+
+  windows host;   // all steps
+
+ private:
+  struct answer { std::size_t from = SIZE_MAX; std::uint32_t track = 0; nanoseconds when{}; std::uint32_t found = no_index; };
+  const model::timeline& t_;
+  std::vector<step_range> ranges_;
+  mutable answer last_;   // moments come nearly in order: a long way out is gone once
+};
+
+inline constexpr nanoseconds nearest_limit{20'000'000};  // 20 ms: beyond it, work of another step is as near
+
+// Stages by other means than the launch, the surest first.
+class stage_fallback {
+ public:
+  stage_fallback(const model::timeline& t, const step_set& s, const step_finder& steps, stage file) : file_(file) {
+    for (const bool on_gpu : {false, true}) {                     // the host's first: its copies on the GPU carry its External id
+      for (const model::annotation& a : t.annotations) {
+        if ((a.kind == model::annotation_kind::gpu_user) != on_gpu || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
+        window w{t.process_of(a.track), parse_annotation(t.name(a.name)).what, no_index, a.begin, a.end()};
+        if (w.what == stage::all) continue;
+        if (const std::uint32_t same = ids_.find(w.process, a.external); on_gpu && a.external != model::no_id && same != no_index) w.step = by_id_[same].step;
+        if (!on_gpu) w.step = steps.at(a.track, a.begin);
+        if (w.step != no_index) w.what = s.steps[w.step].what;
+        if (a.external != model::no_id) {
+          bool fresh = false;
+          ids_.insert(w.process, a.external, static_cast<std::uint32_t>(by_id_.size()), &fresh);
+          if (fresh) by_id_.push_back(w);
+        }
+        (on_gpu ? gpu_ : told_).add(w);
+      }
+    }
+    gpu_.sort(), told_.sort();
+  }
+  // `launched`: it is known when the host launched it, so that the host's windows at the GPU's time say nothing.
+  void find(const model::gpu_event& e, bool launched, std::uint32_t& step, stage& what, stage_source& source) const {
+    const std::uint32_t id = e.external == model::no_id ? no_index : ids_.find(e.process, e.external);
+    if (id != no_index) return found(by_id_[id], stage_source::annotation_id, step, what, source);
+    if (const window* w = gpu_.around(e.process, e.begin)) return found(*w, stage_source::gpu_window, step, what, source);
+    if (!launched) {
+      if (const window* w = told_.around(e.process, e.begin)) return found(*w, stage_source::cpu_window, step, what, source);
+      const window* w = told_.nearest(e.process, e.begin, nearest_limit);
+      const window* g = gpu_.nearest(e.process, e.begin, nearest_limit);
+      const auto away = [&](const window& x) { return x.begin > e.begin ? x.begin - e.begin : e.begin - x.end; };
+      if (w == nullptr || (g != nullptr && away(*g) < away(*w))) w = g;
+      if (w != nullptr) {
+        what = w->what, source = stage_source::nearest_window;   // of the stage, not of the step
+        return;
+      }
+    }
+    if (file_ != stage::all) what = file_, source = stage_source::file_name;
+  }
+
+ private:
+  static void found(const window& w, stage_source by, std::uint32_t& step, stage& what, stage_source& source) {
+    what = w.what, source = by;
+    if (step == no_index) step = w.step;
+  }
+  stage file_;
+  hotpath::detail::id_index ids_;
+  std::vector<window> by_id_;
+  windows gpu_, told_;
+};
+
+// Events are in the order (process, device, begin): the union of a step's intervals grows at its end, device by device.
+inline void sum_steps(const model::timeline& t, step_set& out) {
+  struct covered { nanoseconds to{}; std::uint16_t device = 0; };
+  std::vector<covered> state(out.steps.size());
+  model::call_kinds kind(t);
+  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
+    if (out.step_of[i] == no_index) continue;
+    const model::gpu_event& e = t.gpu[i];
+    step& s = out.steps[out.step_of[i]];
+    covered& c = state[out.step_of[i]];
+    if (s.events == 0 || c.device != e.device) c = {e.begin, e.device};
+    if (s.events == 0 || e.begin < s.gpu_begin) s.gpu_begin = e.begin;
+    if (s.events == 0 || e.end() > s.gpu_end) s.gpu_end = e.end();
+    if (e.end() > c.to) {
+      s.gpu_busy += e.end() - (e.begin > c.to ? e.begin : c.to);
+      c.to = e.end();
+    }
+    ++s.events;
+    if (e.kind == model::gpu_kind::graph) s.graph = true;
+    const std::uint32_t call = out.launch_of[i];
+    if (call != no_index && !s.graph) s.graph = kind(t.api[call].name) == model::call_kind::graph;
+  }
+}
+
+// Where the call is not in the trace, the operator that has the event's External id tells when the host launched it, too.
+inline hotpath::detail::id_index operators_of_unlaunched(const model::timeline& t, const step_set& s) {
+  bool wanted = false;
+  for (std::size_t i = 0; i < t.gpu.size() && !wanted; ++i) wanted = s.launch_of[i] == no_index && t.gpu[i].external != model::no_id;
+  hotpath::detail::id_index ops(wanted ? t.ops.size() : 0);
+  for (std::size_t i = 0; wanted && i < t.ops.size(); ++i)
+    if (t.ops[i].external != model::no_id) ops.insert(t.process_of(t.ops[i].track), t.ops[i].external, static_cast<std::uint32_t>(i));
+  return ops;
+}
+
+// Outer ranges with nothing of their own between their inner ones are no steps.
+inline void drop_empty_outer(step_set& out, const std::vector<bool>& outer) {
+  std::vector<std::uint32_t> now(out.steps.size(), no_index);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < out.steps.size(); ++i) {
+    if (outer[i] && out.steps[i].events == 0) continue;
+    now[i] = static_cast<std::uint32_t>(kept);
+    out.steps[kept++] = out.steps[i];
+  }
+  out.steps.resize(kept);
+  for (std::uint32_t& s : out.step_of)
+    if (s != no_index) s = now[s];
+}
+}  // namespace steps
+
+HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
+  step_set out;
+  const std::size_t n = t.gpu.size();
+  out.step_of.assign(n, no_index), out.stage_of.assign(n, stage::all), out.source_of.assign(n, stage_source::none);
+  model::launch_links launched = model::link_launches(t);
+  out.launch_of = std::move(launched.call_of), out.duplicate_calls = launched.duplicate_calls, out.shared_ids = launched.shared;
+  const steps::step_finder steps(t, out);
+  const steps::stage_fallback fallback(t, out, steps, options.file_label);
+  const hotpath::detail::id_index ops = steps::operators_of_unlaunched(t, out);
+  for (std::size_t i = 0; i < n; ++i) {
+    const model::gpu_event& e = t.gpu[i];
+    const std::uint32_t call = out.launch_of[i];
+    const std::uint32_t op = call == no_index && e.external != model::no_id ? ops.find(e.process, e.external) : no_index;
+    if (call != no_index) out.step_of[i] = steps.at(t.api[call].track, t.api[call].begin);
+    else if (op != no_index) out.step_of[i] = steps.at(t.ops[op].track, t.ops[op].begin);
+    if (out.step_of[i] != no_index && out.steps[out.step_of[i]].what != stage::all) {
+      out.stage_of[i] = out.steps[out.step_of[i]].what, out.source_of[i] = stage_source::launch;
+    } else {
+      fallback.find(e, call != no_index || op != no_index, out.step_of[i], out.stage_of[i], out.source_of[i]);
+    }
+  }
+  steps::sum_steps(t, out);
+  steps::drop_empty_outer(out, steps.outer());
+  return out;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/facts-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -13388,11 +13937,7 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 HOTPATH_FN bool is_step_name(std::string_view n) {
   for (const std::string_view start : {"ProfilerStep#", "step[", "execute_", "capture_", "prefill[", "decode[", "[Executor] _forward_step "})
     if (n.starts_with(start)) return true;
-  return false;
-}
-
-HOTPATH_FN bool is_graph_launch(std::string_view call) {
-  return call.size() <= 64 && text::lower(call).find("graphlaunch") != std::string::npos;
+  return parse_annotation(n).is != annotation_is::nothing_known;
 }
 
 namespace detail {
@@ -13428,20 +13973,20 @@ struct id_sets {
 HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t top) {
   id_sets ops(t.processes.size()), calls(t.processes.size()), graphs(t.processes.size());
   for (const model::cpu_op& o : t.ops) ops.insert(t.process_of(o.track), o.external);
-  std::vector<signed char> is_graph(t.names.size(), -1);  // by name: not looked at, no, yes
+  model::call_kinds kind(t);
   for (const model::api_call& c : t.api) {
     calls.insert(t.process_of(c.track), c.correlation);
-    if (is_graph[c.name] < 0) is_graph[c.name] = is_graph_launch(t.name(c.name));
-    if (is_graph[c.name] == 0) continue;
+    if (kind(c.name) != model::call_kind::graph) continue;
     graphs.insert(t.process_of(c.track), c.correlation);
     ++f.graph_launches;
   }
   name_sums names(t);
   std::vector<bool> is_kernel(t.names.size());
-  struct open_stream { std::uint32_t track, id; nanoseconds end; };  // of those of the current device: rows of f.streams from `first_stream` on
+  struct open_stream { nanoseconds end; };  // of those of the current device: rows of f.streams from `first_stream` on
   std::vector<open_stream> open;
   std::vector<bool> pid_seen(t.names.size());
-  std::size_t first_stream = 0, last_stream = 0;
+  std::size_t first_stream = 0;
+  hotpath::detail::id_index numbers;   // of a device's streams
   nanoseconds end{};
   for (const model::gpu_event& g : t.gpu) {
     if (f.devices.empty() || f.devices.back().process != g.process || f.devices.back().ordinal != g.device) {
@@ -13449,7 +13994,7 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       for (const model::device& d : t.devices)
         if (d.ordinal == g.device && (d.process == g.process || d.process == 0)) f.devices.back().name = d.name;
       open.clear();
-      first_stream = last_stream = f.streams.size();
+      first_stream = f.streams.size();
       end = g.begin;
     }
     trace_facts::device& d = f.devices.back();
@@ -13457,9 +14002,7 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       const nanoseconds from = g.begin > until ? g.begin : until;
       if (g.end() > from) busy += g.end() - from, until = g.end();
     };
-    const std::size_t last = last_stream - first_stream;
-    std::size_t i = last < open.size() && open[last].track == g.track && open[last].id == g.stream ? last : 0;
-    while (i < open.size() && (open[i].track != g.track || open[i].id != g.stream)) ++i;
+    const std::size_t i = numbers.insert(static_cast<std::uint32_t>(f.devices.size()), (static_cast<std::uint64_t>(g.track) << 32) | g.stream, static_cast<std::uint32_t>(open.size()));
     if (i == open.size()) {
       const bool tracked = g.track < t.tracks.size();
       const model::track* const track = tracked ? &t.tracks[g.track] : nullptr;
@@ -13467,10 +14010,9 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       key.append("/").append(track ? std::string(t.name(track->tid)) : std::to_string(g.stream));
       if (track != nullptr && !pid_seen[track->pid]) f.gpu_pids.emplace_back(t.name(track->pid)), pid_seen[track->pid] = true;
       f.streams.push_back({std::move(key), g.process, g.device, g.stream});
-      open.push_back({g.track, g.stream, g.begin});
+      open.push_back({g.begin});
     }
-    last_stream = first_stream + i;
-    trace_facts::stream& s = f.streams[last_stream];
+    trace_facts::stream& s = f.streams[first_stream + i];
     ++s.events, ++d.events, ++f.gpu_events;
     s.sum += g.duration, d.sum += g.duration, f.gpu_time_sum += g.duration;
     add_busy(s.busy_union, open[i].end);
@@ -14018,11 +14560,6 @@ std::vector<chain> find_chains(const subject& s, const sequence& seq, const chai
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
-namespace detail {
-template <class V>
-std::uint32_t at_or_none(const V& v, std::size_t i) { return i < v.size() ? v[i] : no_index; }
-}  // namespace detail
-
 HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   sequence out;
   if (s.trace == nullptr) return out;
@@ -14032,18 +14569,18 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   std::uint64_t last_stream_key = 0;
   std::uint32_t last_stream = no_index;
   for (const std::uint32_t i : s.chosen) {
-    if (i >= gpu.size() || (i < s.steps.stage_of.size() ? s.steps.stage_of[i] : stage::all) != at) continue;
+    if (i >= gpu.size() || tables::stage_at(s, i) != at) continue;
     const auto& e = gpu[i];
-    const std::uint64_t stream_key = std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream;
+    const std::uint64_t stream_key = tables::lane_key(e);
     if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams.number(stream_key);
-    const std::uint32_t identity = detail::at_or_none(s.identity_of, i), site = detail::at_or_none(s.map.site_of, i);
+    const std::uint32_t identity = tables::at_or_none(s.identity_of, i), site = tables::at_or_none(s.map.site_of, i);
     const std::uint32_t t = tokens.number(std::uint64_t{identity} << 32 | site);
     if (t == out.tokens.size()) out.tokens.push_back({.identity = identity, .site = site, .kind = e.kind});
     ++out.tokens[t].launches, out.tokens[t].time += e.duration, out.total += e.duration;
     stream_of.push_back(last_stream), token_of.push_back(t), event_of.push_back(i);
     if (last_stream >= size.size()) size.resize(last_stream + 1, 0);
     ++size[last_stream];
-    if (const std::uint32_t step = detail::at_or_none(s.steps.step_of, i); step != no_index) steps.insert(0, step, 0);
+    if (const std::uint32_t step = tables::at_or_none(s.steps.step_of, i); step != no_index) steps.insert(0, step, 0);
   }
   out.steps = steps.size();
   // Stream by stream; within one, the timeline's order, which is that of the begins.
@@ -14058,7 +14595,7 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   for (std::size_t stream = 0; stream < size.size(); ++stream) {
     const std::uint32_t end = to[stream];
     for (std::uint32_t p = size[stream]; p < end; ++p) {
-      const std::uint32_t step = detail::at_or_none(s.steps.step_of, out.event_at[p]);
+      const std::uint32_t step = tables::at_or_none(s.steps.step_of, out.event_at[p]);
       if (p == size[stream] || step != out.parts.back().step) out.parts.push_back({p, p, step});
       out.parts.back().end = p + 1;
     }
@@ -14816,7 +15353,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
         continue;
       }
       through = 0;
-      for (std::size_t g = 0; g < groups; ++g) out.runs[g] += (m & ~last) >> g & 1;
+      for (std::size_t g = 0; g < groups; ++g) out.runs[g] += static_cast<unsigned>(m & ~last) >> g & 1u;
       last = m;
       const auto& e = gpu[seq.event_at[p]];
       const nanoseconds gap = reached == 0 ? nanoseconds{} : (std::max)(nanoseconds{}, e.begin - before);
@@ -14927,9 +15464,6 @@ inline verdict judge(const fuse_pattern& p, const world& w, bool collective_ran,
 
 // ---- rows -----------------------------------------------------------------------------------------------------------------------------
 
-inline double percent_of(nanoseconds part, nanoseconds whole) {
-  return whole.ns <= 0 ? 0 : 100.0 * static_cast<double>(part.ns) / static_cast<double>(whole.ns);
-}
 inline std::string whole_percent(double v) { return std::to_string(static_cast<long long>(v + 0.5)); }
 
 class fuser {
@@ -15014,7 +15548,7 @@ class fuser {
     const fuse_pattern& p = *c.row;
     const std::size_t groups = p.chain.size();
     std::size_t present = 0;
-    for (std::size_t g = 0; g < groups; ++g) present += seen >> g & 1;
+    for (std::size_t g = 0; g < groups; ++g) present += static_cast<unsigned>(seen) >> g & 1u;
     if (present < 2) return;
     if (present < groups) {                             // not all: only a likeness
       std::vector<std::uint8_t> rest(mask.size());
@@ -15025,7 +15559,7 @@ class fuser {
     }
     const chain_walk w = walk_chain(s_, seq_, mask, groups);
     verdict v = judge(p, world_, collective, o_.args);
-    const double adjacency = w.adjacency(groups), share = percent_of(w.saving.gone, seq_.total);
+    const double adjacency = w.adjacency(groups), share = tables::percent(w.saving.gone, seq_.total);
     if (w.complete < o_.min_repetitions || adjacency < o_.min_adjacency || v.refused || v.open) return like(p, w, groups, 3, v, mask);
     if (share < p.min_share) return;
     std::vector<std::uint32_t> tokens;
@@ -15055,7 +15589,7 @@ class fuser {
   }
 
   fusion_row start(const compiled_pattern& c, fusion_state state, nanoseconds related) const {
-    return {.at = out_.at, .id = c.row->id, .pattern = c.row->name, .state = state, .confidence = {}, .related = related, .share = percent_of(related, seq_.total),
+    return {.at = out_.at, .id = c.row->id, .pattern = c.row->name, .state = state, .confidence = {}, .related = related, .share = tables::percent(related, seq_.total),
             .evidence = {}, .locations = {}, .candidate = c.row->candidate, .rationale = {}, .adjacency = {}, .repetitions = 0, .gain_per_step = {}, .conditions = {}};
   }
 
@@ -15076,7 +15610,7 @@ class fuser {
     });
     for (const std::uint32_t t : tokens) {
       const std::string kernel = name(t);
-      const double share = percent_of(seq_.tokens[t].time, seq_.total);
+      const double share = tables::percent(seq_.tokens[t].time, seq_.total);
       bool there = false;
       for (auto& [known, sum] : row.evidence)
         if (known == kernel) sum += share, there = true;
@@ -15100,7 +15634,7 @@ class fuser {
     nanoseconds time{};
     for (std::size_t t = 0; t < mask.size(); ++t)
       if (mask[t] != 0) time += seq_.tokens[t].time;
-    h.share = percent_of(h.level == 1 ? time : w.saving.gone, seq_.total);
+    h.share = tables::percent(h.level == 1 ? time : w.saving.gone, seq_.total);
     if (h.share < (std::max)(p.min_share, o_.min_share) || h.level < best_.level || (h.level == best_.level && h.share <= best_.share)) return;
     h.text = p.id + " " + p.name + ": ";
     if (h.level == 3) h.text.append("its kernels follow each other in ").append(whole_percent(w.adjacency(groups))).append(" % of the repetitions, but a condition is not met or not known: ").append(v.why);
@@ -15127,7 +15661,7 @@ class fuser {
       kernel_chain k;
       for (const std::uint32_t t : c.tokens) k.kernels.push_back(name(t));
       if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites.text(s_.map.sites[site].location);
-      k.related = c.saving.gone, k.share = percent_of(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
+      k.related = c.saving.gone, k.share = tables::percent(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
       if (seq_.steps != 0) k.gain_per_step = c.saving.gain / static_cast<std::int64_t>(seq_.steps);
       out_.chains.push_back(std::move(k));
     }
@@ -15483,6 +16017,10 @@ HOTPATH_FN void account(integrity& into, const subject& s, std::span<const kerne
 HOTPATH_FN void settle(integrity& it) {
   nanoseconds sum = it.in_rows;
   sum += it.hidden, sum += it.left_out;
+  if (it.total.ns == INT64_MAX) {
+    it.findings.push_back({true, "The GPU time sums up to more than 292 years: durations in the trace are wrong, and so are the shares."});
+    if (it.verdict == health::good) it.verdict = health::partial;
+  }
   if (sum == it.total) return;
   std::string text = "The tables hold ";
   text.append(std::to_string(sum.ns)).append(" ns of ").append(std::to_string(it.total.ns)).append(" ns of GPU time: an error of this program, the figures cannot be trusted.");
@@ -15505,7 +16043,7 @@ HOTPATH_FN void settle(integrity& it) {
 //   What is still without a line may get it from `mapping_trace`, a trace of the same program without graphs: the same kernel name at the
 //   same stage. That is a guess, and a note says how many.
 //   Cost: 0.6 us per GPU event, measured with one operator and five frames for each (3.4 M events in all: 0.3 s with the steps; a loaded core); every
-//   frame is looked at once at most. While it runs: 4 bytes per frame, 12 to 20 per operator, 36 to 44 per distinct stack.
+//   frame is looked at once, if launches of a thread come in the order of time. While it runs: 4 bytes per frame, 12 to 20 per operator, 36 to 44 per distinct stack.
 //   Timelines must be sorted. Thread safety: pure function of its arguments.
 // ---- hotpath/kernel/map.hpp
 
@@ -15542,8 +16080,21 @@ class on_track {
     const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
     return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
   }
+  // The innermost that holds the moment; outer(i): the row around row i. A long way out is gone once, as long as moments of a track come in order.
+  template <class Outer>
+  std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
+    const std::uint32_t from = last_before(track, at);
+    if (from == model::no_index) return from;
+    if (answers_.size() <= track) answers_.resize(std::size_t{track} + 1);
+    answer& last = answers_[track];
+    std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
+    while (i != model::no_index && (*all_)[i].end() < at) i = outer(i);
+    last = {from, i, at};
+    return i;
+  }
 
  private:
+  struct answer { std::uint32_t from = model::no_index, found = 0; nanoseconds at{}; };
   template <class Before>
   std::size_t bound(Before before, std::size_t from, std::size_t to) const {
     return static_cast<std::size_t>(find_first_not(all_->begin() + from, all_->begin() + to, before) - all_->begin());
@@ -15552,6 +16103,7 @@ class on_track {
   std::size_t first_ = 0, end_ = 0;
   std::uint32_t track_ = 0;
   bool known_ = false;
+  std::vector<answer> answers_;   // by track
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel::detail
@@ -15722,531 +16274,6 @@ HOTPATH_FN std::string frame_location(std::string_view frame) {
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
-// ---- hotpath/kernel/step.hpp
-// hotpath/kernel/step.hpp - engine steps from what the program says it does, and the stage of each GPU event.
-//
-//     kernel::step_set s = kernel::find_steps(timeline);
-//     for (const kernel::step& one : s.steps) print(name_of(one.what), one.events, one.gpu_busy);
-//     kernel::parse_annotation("step[EXTEND bs=15 toks=15360]").what;           // stage::prefill
-//
-//   Annotations of the host are parsed (the table stands in step-inl.hpp), never searched for words. A GPU event belongs to the step whose
-//   host range holds the call that launched it: launches run ahead, so the step that the host is in when the GPU works is another one.
-//   Of nested annotations that each hold one other, one step is made: it has the outer range, and the innermost one that tells a stage
-//   gives it (but what is within a draft or verify range is of that stage). Where one holds several, each of them is a step and the outer
-//   one is the step of what was launched between them. ProfilerStep#n are steps, of no stage, only in a process without engine steps.
-//   O(n log s) for n GPU events and s steps: 0.2 us per event, measured with 2,000 steps. No annotations: no steps, and every stage is that of the file's name or `all`.
-// ---- hotpath/kernel/step.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel {
-
-enum class annotation_is : std::uint8_t { nothing_known, step, profiler_step, capture };
-
-struct annotation_facts {
-  annotation_is is = annotation_is::nothing_known;
-  stage what = stage::all;
-  std::optional<std::int64_t> context_requests = {}, generation_requests = {}, context_tokens = {}, generation_tokens = {};
-  std::optional<std::int64_t> requests = {};   // of both kinds, where they are not told apart; of a capture: its batch size
-  std::string_view mode = {};                  // of a capture: FULL, PIECEWISE, DECODE, ...; a view into the name
-};
-
-// What one annotation's name says. Any bytes; nothing_known for names of no known form.
-annotation_facts parse_annotation(std::string_view name);
-
-struct step_options {
-  stage file_label = stage::all;   // what the name of the file tells (trace::stage_of_name): for events that nothing else tells the stage of
-};
-
-step_set find_steps(const model::timeline& t, step_options options = {});
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel
-// ---- hotpath/kernel/step-inl.hpp
-// hotpath/kernel/step-inl.hpp - bodies of step.hpp.
-// ---- hotpath/kernel/step-inl.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel {
-
-namespace steps {
-// Walks through an annotation's name.
-struct name_reader {
-  std::string_view rest;
-
-  bool skip(std::string_view text) {
-    if (!rest.starts_with(text)) return false;
-    rest.remove_prefix(text.size());
-    return true;
-  }
-  std::optional<std::int64_t> number() {
-    std::size_t n = 0;
-    while (n < rest.size() && text::is_digit(rest[n])) ++n;
-    std::int64_t v = 0;
-    if (!text::to_number(rest.substr(0, n), v)) return std::nullopt;
-    rest.remove_prefix(n);
-    return v;
-  }
-  std::string_view until(std::string_view any) {
-    const std::size_t n = (std::min)(rest.find_first_of(any), rest.size());
-    const std::string_view head = rest.substr(0, n);
-    rest.remove_prefix(n);
-    return head;
-  }
-};
-
-inline void stage_from_counts(annotation_facts& f) {
-  const bool context = f.context_requests.value_or(0) > 0, generation = f.generation_requests.value_or(0) > 0;
-  f.what = context && generation ? stage::mixed : context ? stage::prefill : generation ? stage::decode : stage::all;
-}
-
-// "3(888)", "1(888_788544)" and "15(sq15360sk15360sqsq15728640sqsk15728640)": requests, and query tokens first.
-inline bool read_group(name_reader& r, std::optional<std::int64_t>& requests, std::optional<std::int64_t>& tokens) {
-  requests = r.number();
-  if (!requests || !r.skip("(")) return false;
-  r.skip("sq");
-  tokens = r.number();
-  r.until(")");
-  return tokens && r.skip(")");
-}
-
-inline bool read_context_generation(name_reader r, annotation_facts& f) {
-  if (!read_group(r, f.context_requests, f.context_tokens) || !r.skip("_generation_")) return false;
-  if (!read_group(r, f.generation_requests, f.generation_tokens)) return false;
-  stage_from_counts(f);
-  return r.rest.empty();
-}
-// execute_<tokens>_context_...
-inline bool read_execute(name_reader r, annotation_facts& f) { return r.number() && r.skip("_context_") && read_context_generation(r, f); }
-
-// execute_new_2_cached_30. "Cached" are requests scheduled before: a later chunk of a long prompt counts among them, too.
-inline bool read_new_cached(name_reader r, annotation_facts& f) {
-  f.context_requests = r.number();
-  if (!f.context_requests || !r.skip("_cached_")) return false;
-  f.generation_requests = r.number();
-  stage_from_counts(f);
-  return f.generation_requests && r.rest.empty();
-}
-
-// execute_diffusion_1_256x256: a step of no stage.
-inline bool read_diffusion(name_reader r, annotation_facts& f) {
-  f.requests = r.number();
-  return f.requests && r.skip("_") && r.number() && r.skip("x") && r.number() && r.rest.empty();
-}
-
-// field(key, number) for each "key=value" up to the closing bracket; a value may be "117/128" (the first number counts) or a list: "[7803, 6918]...+3".
-template <class Field>
-bool read_fields(name_reader& r, Field field) {
-  while (true) {
-    while (r.skip(" ")) {}
-    if (r.skip("]")) return true;
-    if (r.rest.empty()) return false;
-    const std::string_view key = r.until(" =]");
-    if (!r.skip("=")) continue;                    // a word alone
-    const std::optional<std::int64_t> value = r.number();
-    if (r.skip("[")) {
-      r.until("]");
-      if (!r.skip("]")) return false;
-    }
-    r.until(" ]");
-    if (value) field(key, *value);
-  }
-}
-
-// SGLang's step[<mode> bs= toks= ...] (sgl-project/sglang build_step_span_name). Modes are those of ForwardMode.
-inline bool read_step(name_reader r, annotation_facts& f) {
-  struct row { std::string_view mode; stage what; };
-  constexpr row rows[] = {
-    {"EXTEND", stage::prefill}, {"SPLIT_PREFILL", stage::prefill}, {"PREBUILT", stage::prefill}, {"DLLM_EXTEND", stage::prefill},
-    {"DECODE", stage::decode}, {"MIXED", stage::mixed}, {"TARGET_VERIFY", stage::verify}, {"VERIFY", stage::verify},
-    {"DRAFT_EXTEND", stage::draft}, {"DRAFT_EXTEND_V2", stage::draft}, {"IDLE", stage::all}, {"DUMMY_FIRST", stage::all},
-  };
-  const std::string_view mode = r.until(" ]");
-  bool known = false;
-  for (const row& m : rows)
-    if (m.mode == mode) f.what = m.what, known = true;
-  std::optional<std::int64_t> tokens, c, g;
-  if (!known || !read_fields(r, [&](std::string_view key, std::int64_t n) {
-        if (key == "bs") f.requests = n;
-        else if (key == "toks") tokens = n;
-        else if (key == "c") c = n;
-        else if (key == "g") g = n;
-        else if (key == "c_sq") f.context_tokens = n;
-        else if (key == "g_sq") f.generation_tokens = n;
-      }) || !r.rest.empty())
-    return false;
-  f.context_requests = c, f.generation_requests = g;
-  if (f.what == stage::mixed && c && g) stage_from_counts(f);   // a mixed batch of which all are prompts is none
-  if (f.what == stage::prefill) {
-    if (!c) f.context_requests = f.requests;
-    if (!f.context_tokens) f.context_tokens = tokens;
-  } else if (f.what != stage::mixed && f.what != stage::all && !g) {
-    f.generation_requests = f.requests;                          // tokens: not told, one or more for each
-  }
-  return true;
-}
-
-// Atom's prefill[bs=2 tok=14721 ctx=[7803, 6918]] and decode[bs=117/128 tok=117 p=0 d=117 spec=3]: p and d are its requests of either kind.
-inline bool read_atom(name_reader r, annotation_facts& f, bool prefill) {
-  std::optional<std::int64_t> tokens, p, d;
-  if (!read_fields(r, [&](std::string_view key, std::int64_t n) {
-        if (key == "bs") f.requests = n;
-        else if (key == "tok") tokens = n;
-        else if (key == "p") p = n;
-        else if (key == "d") d = n;
-      }) || !r.rest.empty())
-    return false;
-  f.what = prefill ? stage::prefill : stage::decode;
-  if (prefill) f.context_requests = f.requests, f.context_tokens = tokens;
-  else if (p.value_or(0) > 0) f.context_requests = p, f.generation_requests = d, stage_from_counts(f);   // tokens of both together
-  else f.generation_requests = d ? d : f.requests, f.generation_tokens = tokens;
-  return true;
-}
-inline bool read_atom_prefill(name_reader r, annotation_facts& f) { return read_atom(r, f, true); }
-inline bool read_atom_decode(name_reader r, annotation_facts& f) { return read_atom(r, f, false); }
-
-// TensorRT-LLM's "[Executor] _forward_step 60000: 0 ctx reqs, 0 ctx tokens, 32 gen reqs"; older ones have no number, or no tokens.
-inline bool read_forward_step(name_reader r, annotation_facts& f) {
-  if (r.skip(" ") && !r.number()) return false;
-  if (!r.skip(":")) return false;
-  while (r.skip(" ")) {
-    const std::optional<std::int64_t> n = r.number();
-    if (!n || !r.skip(" ")) return false;
-    const std::string_view what = r.until(",");
-    if (what == "ctx reqs") f.context_requests = n;
-    else if (what == "ctx tokens") f.context_tokens = n;
-    else if (what == "gen reqs") f.generation_requests = n;
-    else if (what == "gen tokens") f.generation_tokens = n;
-    r.skip(",");
-  }
-  stage_from_counts(f);
-  return r.rest.empty() && f.context_requests && f.generation_requests;
-}
-
-inline bool read_draft(name_reader r, annotation_facts& f) {
-  f.what = stage::draft;
-  return r.rest.empty();
-}
-inline bool read_profiler_step(name_reader r, annotation_facts& f) {
-  f.is = annotation_is::profiler_step;
-  return r.number() && r.rest.empty();
-}
-// capture_32_FULL, capture_16_DECODE, capture_256_mixed_prefill
-inline bool read_capture(name_reader r, annotation_facts& f) {
-  f.is = annotation_is::capture;
-  f.requests = r.number();
-  if (!f.requests || !r.skip("_")) return false;
-  f.mode = r.rest;
-  return !f.mode.empty();
-}
-
-struct annotation_form {
-  std::string_view start;                                // what the name begins with; the parser reads what follows
-  bool (*read)(name_reader rest, annotation_facts& out);
-};
-// Sources: traces of vLLM (three spellings of one form), SGLang and xDiT; vllm-project/vllm gpu_worker.py (annotate_profile, two generations);
-// sgl-project/sglang build_step_span_name and names of its speculative worker; the forms that AMD-AGI/TraceLens tests for Atom;
-// NVIDIA/TensorRT-LLM py_executor.py (three generations); torch.profiler.
-inline constexpr annotation_form annotation_forms[] = {
-  {"execute_context_", read_context_generation},
-  {"execute_new_", read_new_cached},
-  {"execute_diffusion_", read_diffusion},
-  {"execute_", read_execute},
-  {"step[", read_step},
-  {"prefill[", read_atom_prefill},
-  {"decode[", read_atom_decode},
-  {"eager_decode[", read_atom_decode},
-  {"[Executor] _forward_step", read_forward_step},
-  {"draft_extend", read_draft},
-  {"draft", read_draft},
-  {"ProfilerStep#", read_profiler_step},
-  {"capture_", read_capture},
-};
-}  // namespace steps
-
-HOTPATH_FN annotation_facts parse_annotation(std::string_view name) {
-  for (const steps::annotation_form& form : steps::annotation_forms) {
-    if (!name.starts_with(form.start)) continue;
-    annotation_facts f{.is = annotation_is::step};
-    if (form.read({name.substr(form.start.size())}, f)) return f;
-  }
-  return {};
-}
-
-namespace steps {
-// A range of the host that may become a step.
-struct step_range {
-  std::uint32_t annotation = 0, track = 0, around = no_index, inner = 0;  // around: the innermost range of the track that holds it; inner: ranges directly within
-  std::uint32_t step = no_index;                                           // in step_set::steps
-  nanoseconds begin{}, end{};
-  annotation_facts facts;
-};
-inline bool speculative(stage s) { return s == stage::verify || s == stage::draft; }
-
-// Ranges in the order of annotations (track, begin, longer first). ProfilerSteps count only where the process has nothing better.
-inline std::vector<step_range> step_ranges(const model::timeline& t) {
-  std::vector<step_range> all;
-  std::vector<bool> has_engine;                          // by process
-  for (std::size_t i = 0; i < t.annotations.size(); ++i) {
-    const model::annotation& a = t.annotations[i];
-    if (a.kind == model::annotation_kind::gpu_user || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
-    step_range r{.annotation = static_cast<std::uint32_t>(i), .track = a.track, .begin = a.begin, .end = a.end(), .facts = parse_annotation(t.name(a.name))};
-    if (r.facts.is != annotation_is::step && r.facts.is != annotation_is::profiler_step) continue;
-    const std::size_t p = t.process_of(a.track);
-    if (p >= has_engine.size()) has_engine.resize(p + 1);
-    if (r.facts.is == annotation_is::step) has_engine[p] = true;
-    all.push_back(r);
-  }
-  std::size_t kept = 0;
-  for (const step_range& r : all)
-    if (r.facts.is == annotation_is::step || !has_engine[t.process_of(r.track)]) all[kept++] = r;
-  all.resize(kept);
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    std::uint32_t around = i != 0 && all[i - 1].track == all[i].track ? static_cast<std::uint32_t>(i - 1) : no_index;
-    while (around != no_index && all[around].end < all[i].end) around = all[around].around;
-    if ((all[i].around = around) == no_index) continue;
-    ++all[around].inner;
-    if (speculative(all[around].facts.what) && !speculative(all[i].facts.what)) all[i].facts.what = all[around].facts.what;
-  }
-  return all;
-}
-
-// A range that is alone within another becomes one with it: the outer range, the inner one's stage and, where it tells them, its counts.
-inline void merge_ranges(std::vector<step_range>& all, std::vector<std::uint32_t>& into) {
-  into.assign(all.size(), no_index);
-  for (std::size_t i = all.size(); i-- > 0;) {
-    const step_range& in = all[i];
-    if (in.around == no_index || all[in.around].inner != 1) continue;
-    step_range& out = all[in.around];
-    into[i] = in.around;
-    const auto take = [](auto& to, const auto& from) { if (from) to = from; };
-    if (in.facts.what != stage::all) out.facts.what = in.facts.what, out.annotation = in.annotation;
-    take(out.facts.context_requests, in.facts.context_requests), take(out.facts.generation_requests, in.facts.generation_requests);
-    take(out.facts.context_tokens, in.facts.context_tokens), take(out.facts.generation_tokens, in.facts.generation_tokens);
-    out.inner = in.inner;
-  }
-}
-
-// Intervals that may overlap, by (process, begin): which holds a moment, and which is nearest.
-struct window { std::uint16_t process = 0; stage what = stage::all; std::uint32_t step = no_index; nanoseconds begin{}, end{}; };
-class windows {
- public:
-  void add(const window& w) { all_.push_back(w); }
-  void sort() {
-    hotpath::sort_in_place(all_, [](const window& a, const window& b) {
-      return a.process != b.process ? a.process < b.process : a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
-    });
-    latest_.resize(all_.size());
-    for (std::size_t i = 0; i < all_.size(); ++i) {
-      const bool same = i != 0 && all_[i - 1].process == all_[i].process;
-      latest_[i] = same && all_[latest_[i - 1]].end > all_[i].end ? latest_[i - 1] : static_cast<std::uint32_t>(i);
-    }
-  }
-  // The one that began last of those that hold `at`; no more than 64 are looked at, then the one that ends last.
-  const window* around(std::uint16_t process, nanoseconds at) const {
-    std::size_t i = first_after(process, at);
-    for (unsigned tries = 0; i-- > 0 && all_[i].process == process && all_[latest_[i]].end >= at; ++tries) {
-      if (all_[i].end >= at) return &all_[i];
-      if (tries == 64) return &all_[latest_[i]];
-    }
-    return nullptr;
-  }
-  const window* nearest(std::uint16_t process, nanoseconds at, nanoseconds limit) const {
-    const std::size_t i = first_after(process, at);
-    const window* best = nullptr;
-    if (i != 0 && all_[i - 1].process == process && at - all_[latest_[i - 1]].end <= limit) best = &all_[latest_[i - 1]], limit = at - best->end;
-    if (i < all_.size() && all_[i].process == process && all_[i].begin - at <= limit && (best == nullptr || all_[i].begin - at < limit)) best = &all_[i];
-    return best;
-  }
-  std::size_t size() const { return all_.size(); }
-
- private:
-  std::size_t first_after(std::uint16_t process, nanoseconds at) const {
-    const auto* const first = find_first_not(all_.data(), all_.data() + all_.size(), [=](const auto& w) { return w.process < process || (w.process == process && w.begin <= at); });
-    return static_cast<std::size_t>(first - all_.data());
-  }
-  std::vector<window> all_;
-  std::vector<std::uint32_t> latest_;   // of those up to here in the process: the one that ends last
-};
-
-// Answers which step holds a moment of a host thread.
-class step_finder {
- public:
-  step_finder(const model::timeline& t, step_set& out) : t_(t), ranges_(step_ranges(t)) {
-    std::vector<std::uint32_t> into;
-    merge_ranges(ranges_, into);
-    std::vector<std::uint32_t> order;
-    for (std::uint32_t i = 0; i < ranges_.size(); ++i)
-      if (into[i] == no_index) order.push_back(i);
-    hotpath::sort_in_place(order, [&](std::uint32_t a, std::uint32_t b) {
-      const std::uint16_t pa = t.process_of(ranges_[a].track), pb = t.process_of(ranges_[b].track);
-      return pa != pb ? pa < pb : ranges_[a].begin != ranges_[b].begin ? ranges_[a].begin < ranges_[b].begin : a < b;
-    });
-    for (const std::uint32_t i : order) {
-      step_range& r = ranges_[i];
-      r.step = static_cast<std::uint32_t>(out.steps.size());
-      step s{.what = r.facts.what, .annotation = t.annotations[r.annotation].name, .track = r.track, .process = t.process_of(r.track), .begin = r.begin, .end = r.end,
-        .context_requests = r.facts.context_requests, .generation_requests = r.facts.generation_requests,
-        .context_tokens = r.facts.context_tokens, .generation_tokens = r.facts.generation_tokens};
-      host.add({s.process, s.what, r.step, s.begin, s.end});
-      out.steps.push_back(s);
-    }
-    for (std::uint32_t i = 0; i < ranges_.size(); ++i)   // an outer range stands before its inner ones
-      if (into[i] != no_index) ranges_[i].step = ranges_[into[i]].step;
-    host.sort();
-  }
-  // The innermost on the thread; else, in the process, the one that began last: engines may launch from a helper thread.
-  std::uint32_t at(std::uint32_t track, nanoseconds when) const {
-    const auto* const first = find_first_not(ranges_.data(), ranges_.data() + ranges_.size(), [=](const auto& r) { return r.track < track || (r.track == track && r.begin <= when); });
-    const auto from = static_cast<std::size_t>(first - ranges_.data());
-    std::uint32_t i = from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index;
-    while (i != no_index && ranges_[i].end < when) i = ranges_[i].around;
-    if (i != no_index) return ranges_[i].step;
-    const window* w = host.around(t_.process_of(track), when);
-    return w == nullptr ? no_index : w->step;
-  }
-
-  // By step: is it a range around several others?
-  std::vector<bool> outer() const {
-    std::vector<bool> is(host.size(), false);
-    for (const step_range& r : ranges_)
-      if (r.inner > 1) is[r.step] = true;
-    return is;
-  }
-
-  windows host;   // all steps
-
- private:
-  const model::timeline& t_;
-  std::vector<step_range> ranges_;
-};
-
-inline constexpr nanoseconds nearest_limit{20'000'000};  // 20 ms: beyond it, work of another step is as near
-
-// Stages by other means than the launch, the surest first.
-class stage_fallback {
- public:
-  stage_fallback(const model::timeline& t, const step_set& s, const step_finder& steps, stage file) : file_(file) {
-    for (const bool on_gpu : {false, true}) {                     // the host's first: its copies on the GPU carry its External id
-      for (const model::annotation& a : t.annotations) {
-        if ((a.kind == model::annotation_kind::gpu_user) != on_gpu || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
-        window w{t.process_of(a.track), parse_annotation(t.name(a.name)).what, no_index, a.begin, a.end()};
-        if (w.what == stage::all) continue;
-        if (const std::uint32_t same = ids_.find(w.process, a.external); on_gpu && a.external != model::no_id && same != no_index) w.step = by_id_[same].step;
-        if (!on_gpu) w.step = steps.at(a.track, a.begin);
-        if (w.step != no_index) w.what = s.steps[w.step].what;
-        if (a.external != model::no_id) {
-          bool fresh = false;
-          ids_.insert(w.process, a.external, static_cast<std::uint32_t>(by_id_.size()), &fresh);
-          if (fresh) by_id_.push_back(w);
-        }
-        (on_gpu ? gpu_ : told_).add(w);
-      }
-    }
-    gpu_.sort(), told_.sort();
-  }
-  // `launched`: it is known when the host launched it, so that the host's windows at the GPU's time say nothing.
-  void find(const model::gpu_event& e, bool launched, std::uint32_t& step, stage& what, stage_source& source) const {
-    const std::uint32_t id = e.external == model::no_id ? no_index : ids_.find(e.process, e.external);
-    if (id != no_index) return found(by_id_[id], stage_source::annotation_id, step, what, source);
-    if (const window* w = gpu_.around(e.process, e.begin)) return found(*w, stage_source::gpu_window, step, what, source);
-    if (!launched) {
-      if (const window* w = told_.around(e.process, e.begin)) return found(*w, stage_source::cpu_window, step, what, source);
-      const window* w = told_.nearest(e.process, e.begin, nearest_limit);
-      const window* g = gpu_.nearest(e.process, e.begin, nearest_limit);
-      const auto away = [&](const window& x) { return x.begin > e.begin ? x.begin - e.begin : e.begin - x.end; };
-      if (w == nullptr || (g != nullptr && away(*g) < away(*w))) w = g;
-      if (w != nullptr) {
-        what = w->what, source = stage_source::nearest_window;   // of the stage, not of the step
-        return;
-      }
-    }
-    if (file_ != stage::all) what = file_, source = stage_source::file_name;
-  }
-
- private:
-  static void found(const window& w, stage_source by, std::uint32_t& step, stage& what, stage_source& source) {
-    what = w.what, source = by;
-    if (step == no_index) step = w.step;
-  }
-  stage file_;
-  hotpath::detail::id_index ids_;
-  std::vector<window> by_id_;
-  windows gpu_, told_;
-};
-
-// Events are in the order (process, device, begin): the union of a step's intervals grows at its end, device by device.
-inline void sum_steps(const model::timeline& t, step_set& out) {
-  struct covered { nanoseconds to{}; std::uint16_t device = 0; };
-  std::vector<covered> state(out.steps.size());
-  model::call_kinds kind(t);
-  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
-    if (out.step_of[i] == no_index) continue;
-    const model::gpu_event& e = t.gpu[i];
-    step& s = out.steps[out.step_of[i]];
-    covered& c = state[out.step_of[i]];
-    if (s.events == 0 || c.device != e.device) c = {e.begin, e.device};
-    if (s.events == 0 || e.begin < s.gpu_begin) s.gpu_begin = e.begin;
-    if (s.events == 0 || e.end() > s.gpu_end) s.gpu_end = e.end();
-    if (e.end() > c.to) {
-      s.gpu_busy += e.end() - (e.begin > c.to ? e.begin : c.to);
-      c.to = e.end();
-    }
-    ++s.events;
-    if (e.kind == model::gpu_kind::graph) s.graph = true;
-    const std::uint32_t call = out.launch_of[i];
-    if (call != no_index && !s.graph) s.graph = kind(t.api[call].name) == model::call_kind::graph;
-  }
-}
-
-// Where the call is not in the trace, the operator that has the event's External id tells when the host launched it, too.
-inline hotpath::detail::id_index operators_of_unlaunched(const model::timeline& t, const step_set& s) {
-  bool wanted = false;
-  for (std::size_t i = 0; i < t.gpu.size() && !wanted; ++i) wanted = s.launch_of[i] == no_index && t.gpu[i].external != model::no_id;
-  hotpath::detail::id_index ops(wanted ? t.ops.size() : 0);
-  for (std::size_t i = 0; wanted && i < t.ops.size(); ++i)
-    if (t.ops[i].external != model::no_id) ops.insert(t.process_of(t.ops[i].track), t.ops[i].external, static_cast<std::uint32_t>(i));
-  return ops;
-}
-
-// Outer ranges with nothing of their own between their inner ones are no steps.
-inline void drop_empty_outer(step_set& out, const std::vector<bool>& outer) {
-  std::vector<std::uint32_t> now(out.steps.size(), no_index);
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < out.steps.size(); ++i) {
-    if (outer[i] && out.steps[i].events == 0) continue;
-    now[i] = static_cast<std::uint32_t>(kept);
-    out.steps[kept++] = out.steps[i];
-  }
-  out.steps.resize(kept);
-  for (std::uint32_t& s : out.step_of)
-    if (s != no_index) s = now[s];
-}
-}  // namespace steps
-
-HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
-  step_set out;
-  const std::size_t n = t.gpu.size();
-  out.step_of.assign(n, no_index), out.stage_of.assign(n, stage::all), out.source_of.assign(n, stage_source::none);
-  model::launch_links launched = model::link_launches(t);
-  out.launch_of = std::move(launched.call_of), out.duplicate_calls = launched.duplicate_calls, out.shared_ids = launched.shared;
-  const steps::step_finder steps(t, out);
-  const steps::stage_fallback fallback(t, out, steps, options.file_label);
-  const hotpath::detail::id_index ops = steps::operators_of_unlaunched(t, out);
-  for (std::size_t i = 0; i < n; ++i) {
-    const model::gpu_event& e = t.gpu[i];
-    const std::uint32_t call = out.launch_of[i];
-    const std::uint32_t op = call == no_index && e.external != model::no_id ? ops.find(e.process, e.external) : no_index;
-    if (call != no_index) out.step_of[i] = steps.at(t.api[call].track, t.api[call].begin);
-    else if (op != no_index) out.step_of[i] = steps.at(t.ops[op].track, t.ops[op].begin);
-    if (out.step_of[i] != no_index && out.steps[out.step_of[i]].what != stage::all) {
-      out.stage_of[i] = out.steps[out.step_of[i]].what, out.source_of[i] = stage_source::launch;
-    } else {
-      fallback.find(e, call != no_index || op != no_index, out.step_of[i], out.stage_of[i], out.source_of[i]);
-    }
-  }
-  steps::sum_steps(t, out);
-  steps::drop_empty_outer(out, steps.outer());
-  return out;
-}
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/map-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -16260,7 +16287,7 @@ using model::call_kinds;
 class name_join {
  public:
   static constexpr std::uint32_t copy = 1, set = 2;
-  name_join() { names_.intern("\1copy"), names_.intern("\1set"); }
+  name_join() : names_({.bytes = SIZE_MAX, .distinct = SIZE_MAX}) { names_.intern("\1copy"), names_.intern("\1set"); }
   std::uint32_t of(const model::timeline& t, name_id n, std::vector<std::uint32_t>& known) {
     if (known.size() < t.names.size()) known.resize(t.names.size(), no_index);
     if (known[n] == no_index) known[n] = names_.intern(canonical_name(t.name(n)));
@@ -16293,13 +16320,14 @@ class resolver {
   std::uint32_t op_with(std::uint16_t process, std::uint64_t external, const model::api_call* launch, nanoseconds begin) const {
     std::uint32_t best = external == model::no_id ? no_index : by_external_.find(hotpath::detail::id_hash(process, external), has_external(process, external));
     if (best == no_index || next_op_[best] == no_index) return best;
-    std::int64_t best_away = INT64_MAX;
+    nanoseconds best_away{INT64_MAX};
     unsigned looked = 0;
     for (std::uint32_t i = best; i != no_index && looked < 64; i = next_op_[i], ++looked) {
       const model::cpu_op& o = t_.ops[i];
       const bool holds = launch != nullptr && o.track == launch->track && o.begin <= launch->begin && o.end() >= launch->begin;
       const bool before = o.begin <= begin;
-      const std::int64_t away = holds ? launch->begin.ns - o.begin.ns - (INT64_MAX / 2) : before ? (begin - o.end()).ns : INT64_MAX / 4 + (o.begin - begin).ns;
+      constexpr nanoseconds around{INT64_MAX / 2}, later{INT64_MAX / 4};   // an operator around the launch before any other, one that begins later behind any other
+      const nanoseconds away = holds ? launch->begin - o.begin - around : before ? begin - o.end() : o.begin - begin + later;
       if (away < best_away) best_away = away, best = i;
     }
     return best;
@@ -16307,9 +16335,7 @@ class resolver {
   // The innermost operator around a moment of a thread.
   std::uint32_t op_around(std::uint32_t track, nanoseconds when) {
     if (parents_.size() != t_.ops.size()) find_parents();
-    std::uint32_t i = ops_.last_before(track, when);
-    while (i != no_index && t_.ops[i].end() < when) i = parents_[i];
-    return i;
+    return ops_.around(track, when, [this](std::uint32_t i) { return parents_[i]; });
   }
   // The site of a launch: the operator's name (0: none) and the frames at that moment. no_index: neither is known.
   std::uint32_t site_at(name_id op, std::uint32_t track, nanoseconds when) {
@@ -16331,8 +16357,7 @@ class resolver {
   struct chain { std::uint32_t around = no_index; name_id best = 0; int priority = 0; name_id stack[4] = {}; };   // stack: the innermost last
 
   std::uint32_t chain_at(std::uint32_t track, nanoseconds when) {
-    std::uint32_t f = frames_.last_before(track, when);
-    while (f != no_index && t_.frames[f].end() < when) f = outer(f);
+    std::uint32_t f = frames_.around(track, when, [this](std::uint32_t i) { return outer(i); });
     if (f == no_index) return 0;
     if (chain_of_.empty()) chain_of_.assign(t_.frames.size(), no_index), priority_.assign(t_.names.size(), unknown);
     path_.clear();
@@ -16419,8 +16444,10 @@ struct capture_range { std::uint32_t track = 0; nanoseconds begin{}, end{}; std:
 
 inline void end_graph(std::vector<captured>& out, captured& g, std::vector<capture_range>& ranges, std::uint32_t track, nanoseconds began) {
   if (g.nodes.empty()) return;
-  for (capture_range& r : ranges)
-    if (r.track == track && r.begin <= began && began <= r.end) g.batch = r.batch, g.ordinal = r.graphs++;
+  // Ranges have the order (track, begin) of annotations; captures do not nest.
+  capture_range* const behind = find_first_not(ranges.data(), ranges.data() + ranges.size(), [&](const capture_range& r) { return r.track < track || (r.track == track && r.begin <= began); });
+  if (behind != ranges.data())
+    if (capture_range& r = behind[-1]; r.track == track && began <= r.end) g.batch = r.batch, g.ordinal = r.graphs++;
   for (const node& n : g.nodes) g.named = g.named && n.name != 0;
   out.push_back(std::move(g));
 }
@@ -16668,8 +16695,8 @@ class mapper {
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
       const model::gpu_event& e = t_.gpu[i];
       const std::uint32_t call = steps_.launch_of[i];
-      // Without the call, the graph's id tells it; newer Kineto writes 0 for kernels of no graph.
-      if (call != no_index ? !is_graph(t_.api[call].name) : e.kind != model::gpu_kind::graph && (e.graph == no_index || e.graph == 0)) continue;
+      // Without the call, the graph's id tells it.
+      if (call != no_index ? !is_graph(t_.api[call].name) : e.kind != model::gpu_kind::graph && e.graph == no_index) continue;
       if (call != no_index && e.kind != model::gpu_kind::graph) recorded[call] = true;
       replayed_[i] = true;
       if (e.kind == model::gpu_kind::graph) continue;      // one row for the whole graph: nothing to align
@@ -16898,9 +16925,8 @@ overlap_table overlap(const subject& formal, stage at, const overlap_options& op
 
 // The time of a stage on its devices, without rows. idle_by: every gap (table.hpp says whose it is) is cut where its causes change:
 //   graph_gap       between two kernels of one graph launch, or behind the launch call of a graph
-//   sync_wait       before the call that launched what ends the gap: that thread was in a blocking call when the device ran dry (it could
-//                   not launch ahead, so all until the launch), or went into one later (only as long as it took)
-//   host_bound      the rest before that call
+//   sync_wait       before the call that launched what ends the gap: as long as that thread was in blocking calls
+//   host_bound      the rest before that call, also between the return of a blocking call and the launch: the host is late
 //   communication   behind it, where work passes between two streams of which one communicates
 //   launch_latency  behind it, as long as the call took and 100 us more
 //   other           the rest: waits for what the trace does not show; no call known
@@ -17124,8 +17150,7 @@ HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std:
 
 inline bool blocks_host(std::string_view call) {
   if (call.find("Synchronize") != std::string_view::npos) return true;
-  const bool moves = call.find("Memcpy") != std::string_view::npos || call.find("Memset") != std::string_view::npos;
-  return moves && call.find("Memcpy") != std::string_view::npos && call.find("Async") == std::string_view::npos;
+  return call.find("Memcpy") != std::string_view::npos && call.find("Async") == std::string_view::npos;
 }
 
 // Blocking calls of each thread: disjoint, in order. An asynchronous copy blocks, too, when its call outlasts the copy (pageable memory).
@@ -17133,14 +17158,13 @@ struct blocking_calls {
   std::vector<std::uint32_t> first;   // by track; one more at the end
   std::vector<interval> calls;
 
-  // The part of [from, to) that is due to such calls of the track (time_of tells which).
+  // The part of it that the thread spent in such calls.
   nanoseconds within(std::uint32_t track, interval part) const {
     if (std::size_t{track} + 1 >= first.size()) return {};
     const interval *at = calls.data() + first[track], *const end = calls.data() + first[std::size_t{track} + 1];
     at = find_first_not(at, end, [&part](const interval& i) { return i.end <= part.begin; });
-    if (at != end && at->begin <= part.begin) return part.end - part.begin;
     nanoseconds sum;
-    for (; at != end && at->begin < part.end; ++at) sum += (std::min)(at->end, part.end) - at->begin;
+    for (; at != end && at->begin < part.end; ++at) sum += (std::min)(at->end, part.end) - (std::max)(at->begin, part.begin);
     return sum;
   }
 };
@@ -17447,17 +17471,24 @@ inline std::string describe(const overlap_family& f, const server_args* server) 
 // The places of a kernel: the mapping trace's where it has the name, of the same stage first.
 struct place_finder {
   std::vector<kernel_table> tables;
+  name_table names;
+  std::vector<const kernel_row*> first;   // by number of the name
 
-  explicit place_finder(const subject& s, stage at) {
+  place_finder(const subject& s, stage at) : names({.bytes = SIZE_MAX, .distinct = SIZE_MAX}) {
     tables.push_back(table(s, at, {.min_share = 0}));
     for (const stage other : s.stages)
       if (other != at) tables.push_back(table(s, other, {.min_share = 0}));
+    for (const kernel_table& t : tables)
+      for (const kernel_row& r : t.rows) {
+        if (r.places.empty() && r.cpu_op.empty()) continue;
+        const name_id n = names.intern(r.kernel);
+        if (n >= first.size()) first.resize(n + 1);
+        if (first[n] == nullptr) first[n] = &r;
+      }
   }
   const kernel_row* find(std::string_view name) const {
-    for (const kernel_table& t : tables)
-      for (const kernel_row& r : t.rows)
-        if (r.kernel == name && !(r.places.empty() && r.cpu_op.empty())) return &r;
-    return nullptr;
+    const name_id n = names.find(name);
+    return n < first.size() ? first[n] : nullptr;
   }
 };
 
@@ -18043,34 +18074,49 @@ inline bool pid_fits(const model::timeline& t, const model::gpu_event& e, std::s
   return e.track < t.tracks.size() && holds(t.name(t.tracks[e.track].pid), part);
 }
 
-// An identity for each (name, operator): names are read once, and operators once, where a name leaves the family open.
+// What a launch's operator, else its place, says of a kernel whose name leaves the family open. Each is asked once.
+class launch_families {
+ public:
+  explicit launch_families(const site_table& sites) : sites_(sites), of_op_(sites.texts()), of_place_(sites.texts()), op_asked_(sites.texts()), place_asked_(sites.texts()) {}
+  // `place`: the location, if that decided; else 0. The rule is empty where neither knows.
+  const kernel_identity& find(const site& s, name_id& place) {
+    if (!op_asked_[s.cpu_op]) op_asked_[s.cpu_op] = true, of_op_[s.cpu_op] = classify_launch({.cpu_op = sites_.text(s.cpu_op)});
+    if (!of_op_[s.cpu_op].rule.empty() || s.location == 0) return of_op_[s.cpu_op];
+    if (!place_asked_[s.location]) place_asked_[s.location] = true, of_place_[s.location] = classify_launch({.site = sites_.text(s.location)});
+    if (!of_place_[s.location].rule.empty()) place = s.location;
+    return of_place_[s.location];
+  }
+
+ private:
+  const site_table& sites_;
+  std::vector<kernel_identity> of_op_, of_place_;        // by number of the text
+  std::vector<bool> op_asked_, place_asked_;
+};
+
+// An identity for each (name, operator), and for each place that decides the family of a name: names are read once.
 inline void identify(const model::timeline& t, subject& s) {
   s.identity_of.assign(t.gpu.size(), 0);
-  hotpath::detail::id_index by_site, by_operator, by_name;
-  std::vector<identity> of_name;                         // without the operator
-  std::vector<kernel_identity> of_operator(s.map.sites.texts());   // once asked
-  std::vector<bool> asked(of_operator.size());
+  hotpath::detail::id_index by_site, by_launch, by_name;
+  std::vector<identity> of_name;                         // without the launch
+  launch_families launches(s.map.sites);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
-    const bool graph = e.kind == model::gpu_kind::graph;
+    const std::uint32_t graph = e.kind == model::gpu_kind::graph ? 1 : 0;
     const std::uint32_t at = s.map.site_of[i];
     bool fresh = false;
-    std::uint32_t& known = by_site.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
+    std::uint32_t& known = by_site.insert(graph, (static_cast<std::uint64_t>(e.name) << 32) | at, 0, &fresh);
     if (fresh) {
+      const std::uint32_t n = by_name.insert(0, e.name, static_cast<std::uint32_t>(of_name.size()), &fresh);
+      const std::string_view raw = t.name(e.name);
+      if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
       const site where = at == no_index || s.map.sites[at].graph_replay ? site{} : s.map.sites[at];
-      const name_id op = where.cpu_op;
-      const auto next = static_cast<std::uint32_t>(s.identities.size());
-      known = by_operator.insert(graph ? 1 : 0, (static_cast<std::uint64_t>(e.name) << 32) | op, next, &fresh);
-      if (fresh) {
-        const std::uint32_t n = by_name.insert(0, e.name, static_cast<std::uint32_t>(of_name.size()), &fresh);
-        const std::string_view raw = t.name(e.name);
-        if (fresh) of_name.push_back({.raw = e.name, .canonical = canonical_name(raw), .short_name = short_name(raw), .is = classify(raw)});
-        identity id = of_name[n];
-        if (id.is.guess && !asked[op]) asked[op] = true, of_operator[op] = classify_launch({s.map.sites.text(op), s.map.sites.text(where.location)});
-        if (id.is.guess && !of_operator[op].rule.empty()) id.is = of_operator[op];
-        if (graph) id.is = {.what = family::graph, .rule = "graph"};
-        s.identities.push_back(std::move(id));
-      }
+      kernel_identity is = of_name[n].is;
+      name_id place = 0;
+      if (is.guess)
+        if (const kernel_identity& launch = launches.find(where, place); !launch.rule.empty()) is = launch, is.guess = true;
+      if (graph != 0) is = {.what = family::graph, .rule = "graph"}, place = 0;
+      known = by_launch.insert(2 * place + graph, (static_cast<std::uint64_t>(e.name) << 32) | where.cpu_op, static_cast<std::uint32_t>(s.identities.size()), &fresh);
+      if (fresh) s.identities.push_back(of_name[n]), s.identities.back().is = is;
     }
     s.identity_of[i] = known;
   }
@@ -18162,7 +18208,7 @@ std::vector<std::string> summarize(std::span<const kernel_table> kernels, std::s
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 namespace summary {
-inline double percent(nanoseconds part, nanoseconds whole) { return whole.ns > 0 ? 100.0 * static_cast<double>(part.ns) / static_cast<double>(whole.ns) : 0; }
+using tables::percent;
 inline void add(std::string& line, const char* format, double v) {
   char text[64];
   std::snprintf(text, sizeof text, format, v);
@@ -18171,13 +18217,14 @@ inline void add(std::string& line, const char* format, double v) {
 inline void add_time(std::string& line, nanoseconds t) { add(line, t.ns < 1'000'000 ? "%.3f ms" : "%.2f ms", t.ms()); }
 
 template <class Table>
-const Table* of_stage(std::span<const Table> tables, stage at) {
+const Table* of_stage(std::span<const Table> tables, std::size_t i, stage at) {
+  if (i < tables.size() && tables[i].at == at) return &tables[i];
   for (const Table& t : tables)
     if (t.at == at) return &t;
   return nullptr;
 }
 
-inline void add_families(std::string& line, const kernel_table& k) {
+inline void add_families(std::string& line, const kernel_table& k, bool known) {
   constexpr double least = 5;       // percent
   constexpr std::size_t most = 3;
   std::size_t shown = 0;
@@ -18187,7 +18234,7 @@ inline void add_families(std::string& line, const kernel_table& k) {
     line.append(shown == 0 ? "" : ", ").append(f == family::other ? "unclassified kernels" : family_name(f)).append(" ");
     add(line, "%.1f %%", share);
     if (shown++ != 0) continue;
-    line += " of GPU time";
+    line += known ? " of GPU time" : " of the recorded GPU time";
     for (const kernel_row& r : k.rows)
       if (r.what == f) {
         line.append(" (").append(r.short_name.empty() ? r.kernel : r.short_name).append(", ");
@@ -18213,13 +18260,14 @@ inline void add_idle(std::string& line, const device_time& t) {
 HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kernels, std::span<const overlap_table> overlaps, std::span<const fusion_table> fusions) {
   using namespace summary;
   std::vector<std::string> out;
-  for (const kernel_table& k : kernels) {
+  for (std::size_t i = 0; i < kernels.size(); ++i) {     // of several traces, tables of one stage stand beside each other in the order of the traces
+    const kernel_table& k = kernels[i];
     if (k.events == 0) continue;
     std::string line(k.at == stage::all ? std::string_view(kernels.size() == 1 ? "whole trace" : "no stage told") : name_of(k.at));
     line += ": ";
-    add_families(line, k);
+    const overlap_table* o = of_stage(overlaps, i, k.at);
+    add_families(line, k, o == nullptr || !o->time.unknown);
     if (k.total.ns == 0) line += "no GPU time";
-    const overlap_table* o = of_stage(overlaps, k.at);
     if (o != nullptr && o->time.unknown) {
       line.append("; ").append(*o->time.unknown);
     } else if (o != nullptr) {
@@ -18237,7 +18285,7 @@ HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kern
         break;
       }
     }
-    if (const fusion_table* f = of_stage(fusions, k.at); f != nullptr)
+    if (const fusion_table* f = of_stage(fusions, i, k.at); f != nullptr)
       for (const fusion_row& r : f->rows) {
         if (r.state != fusion_state::opportunity) continue;
         line.append("; fusion could apply: ").append(r.pattern);
@@ -18310,6 +18358,7 @@ class triager {
  private:
   struct other_rank {                // the kernels of one rank at one stage
     stage at = stage::all;
+    std::optional<int> rank = {};
     std::vector<std::pair<std::string, nanoseconds>> kernels;   // by name
   };
   subject_options subject_of(const triage_input& i) const;
@@ -18416,12 +18465,20 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     r_.fusions.push_back(fuse(s, at, {.framework = r_.framework, .args = o_.args, .patterns = o_.patterns, .min_share = o_.min_share}));
   }
   account(r_.check, s, std::span<const kernel_table>(r_.kernels).subspan(tables_before));
-  for (const step& x : s.steps.steps) {
-    if (x.events == 0) continue;
-    r_.steps.push_back(x), r_.step_names.emplace_back(t.name(x.annotation));
+  std::vector<bool> looked_at(s.steps.steps.size());
+  for (const std::uint32_t i : s.chosen) {
+    if (const std::uint32_t at = s.steps.step_of[i]; at != no_index) looked_at[at] = true;
+    const auto count = [&](coverage::part& p) { ++p.events, p.time += t.gpu[i].duration; };
+    count(r_.covered.by[static_cast<std::size_t>(s.map.how[i])]);
+    const std::uint32_t where = s.map.site_of[i];
+    if (where != no_index && !s.map.sites[where].graph_replay && s.map.sites[where].location != 0) count(r_.covered.with_location);
   }
-  for (std::size_t i = 0; i < std::size(r_.covered.by); ++i) r_.covered.by[i].events += s.map.covered.by[i].events, r_.covered.by[i].time += s.map.covered.by[i].time;
-  r_.covered.with_location.events += s.map.covered.with_location.events, r_.covered.with_location.time += s.map.covered.with_location.time;
+  std::vector<step> steps = s.steps.steps;
+  for (std::size_t i = tables_before; i < r_.overlaps.size(); ++i)
+    for (const device_time::of_step& of : r_.overlaps[i].time.by_step)
+      for (std::size_t c = 0; c < std::size(of.idle_by); ++c) steps[of.step].idle_by[c] += of.idle_by[c];
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    if (looked_at[i]) r_.steps.push_back(steps[i]), r_.step_names.emplace_back(t.name(steps[i].annotation));
   for (const std::string& text : s.map.notes) note(name, text);
 
   // How to read the figures.
@@ -18438,12 +18495,21 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
   const std::string name = input.name.empty() ? t.about.file : std::string(input.name);
   if (s.chosen.empty()) return note(name, "not compared: " + (t.gpu.empty() ? std::string("no GPU event") : why_nothing(s, so))), result<void>{};
   partial_ |= t.partial();
+  const std::optional<int> rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
   for (const stage at : s.stages) {
-    other_rank one;
-    one.at = at;
-    for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) one.kernels.emplace_back(row.kernel, row.total);
-    sort_in_place(one.kernels, [](const auto& a, const auto& b) { return a.first < b.first; });
-    ranks_.push_back(std::move(one));
+    // A rank may have several files: what they spend in one stage is one rank's.
+    std::size_t k = 0;
+    while (k < ranks_.size() && !(ranks_[k].at == at && rank && ranks_[k].rank == rank)) ++k;
+    if (k == ranks_.size()) ranks_.push_back({.at = at, .rank = rank, .kernels = {}});
+    auto& kernels = ranks_[k].kernels;
+    for (const kernel_row& row : table(s, at, {.min_share = 0}).rows) kernels.emplace_back(row.kernel, row.total);
+    sort_in_place(kernels, [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < kernels.size(); ++i) {
+      if (kept != 0 && kernels[kept - 1].first == kernels[i].first) kernels[kept - 1].second += kernels[i].second;
+      else if (kept++ != i) kernels[kept - 1] = std::move(kernels[i]);
+    }
+    kernels.resize(kept);
   }
   return {};
 }
@@ -21037,7 +21103,9 @@ class page {
         if (line.ends_with(separator)) line.resize(line.size() - separator.size());
       all.push_back(std::move(line)), line.clear(), used = 0;
     };
-    hotpath::text::split(t, ' ', [&](std::string_view word) {
+    std::string held(t);
+    for (std::size_t i = 0; (i = held.find(" %", i)) != std::string::npos; i += 3) held.replace(i, 1, "\u00A0");   // a number and its sign stay together
+    hotpath::text::split(held, ' ', [&](std::string_view word) {
       if (word.empty()) return;
       const std::size_t size = columns_of(word);
       if (used != 0 && used + 1 + size > columns) flush();
@@ -21262,6 +21330,8 @@ class triage_facts {
   std::string books() const;                                               // rows + hidden + left out = total
   std::vector<std::pair<std::string, double>> families(const kernel::kernel_table& t, std::size_t most) const;  // name, percent
 
+  // Idle time and shares of this stage's table: kernels of its graphs were not recorded.
+  bool is_unknown(std::size_t table) const { return table < r_.overlaps.size() && r_.overlaps[table].at == r_.kernels[table].at && r_.overlaps[table].time.unknown.has_value(); }
   sheet stages() const;
   sheet kernels(const kernel::kernel_table& t) const;
   sheet overlaps(const kernel::overlap_table& t) const;
@@ -21281,7 +21351,6 @@ class triage_facts {
   static std::string launches(std::uint64_t n) { return words::count(n) + (n == 1 ? " launch" : " launches"); }
   static std::string table_ms(nanoseconds t) { return words::fixed(t.ms(), 2) + " ms"; }
   static std::string path_of(const kernel::place& p);                      // "layers/linear.py:123 forward (98%)"
-  std::string stage_title(kernel::stage s) const { return std::string(s == kernel::stage::all ? "all stages" : name_of(s)); }
 
  private:
   const kernel::triage_report& r_;
@@ -21325,9 +21394,11 @@ HOTPATH_FN std::vector<std::pair<std::string, double>> triage_facts::families(co
 HOTPATH_FN std::string triage_facts::headline() const {
   if (r_.check.verdict == kernel::health::unusable || (r_.check.verdict == kernel::health::partial && r_.kernels.empty())) return "no GPU work in " + (r_.inputs.size() == 1 ? std::string("this trace") : words::count(r_.inputs.size(), "trace"));
   nanoseconds total{}, busy{}, wall{};
+  bool known = true;
   std::vector<std::pair<kernel::family, nanoseconds>> sums;
-  for (const kernel::kernel_table& t : r_.kernels) {
-    total += t.total, busy += t.busy, wall += t.wall;
+  for (std::size_t table = 0; table < r_.kernels.size(); ++table) {
+    const kernel::kernel_table& t = r_.kernels[table];
+    total += t.total, busy += t.busy, wall += t.wall, known = known && !is_unknown(table);
     for (const auto& [f, spent] : t.by_family) {
       std::size_t i = 0;
       while (i < sums.size() && sums[i].first != f) ++i;
@@ -21337,6 +21408,7 @@ HOTPATH_FN std::string triage_facts::headline() const {
   }
   std::string out = page::glued(time(total)) + " of GPU work";
   if (!r_.steps.empty()) out += " in " + page::glued(words::count(r_.steps.size(), "step"));
+  if (!known) return out + " recorded, kernels of graphs are missing";
   if (wall.ns > 0) out += ", " + page::glued(words::percent(ratio(busy, wall))) + " busy";
   for (int k = 0; k < 3; ++k) {  // the three largest families
     std::size_t best = 0;
@@ -21388,17 +21460,15 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::about(
 HOTPATH_FN sheet triage_facts::stages() const {
   using enum cell_kind;
   sheet s{{{"stage"}, {"steps", number}, {"launches", number}, {"GPU time", number}, {"per step", number}, {"busy", number}, {"idle", number}, {"most of it"}}, {}, {}, {}};
-  for (const kernel::kernel_table& t : r_.kernels) {
-    const kernel::device_time* d = nullptr;
-    for (const kernel::overlap_table& o : r_.overlaps)
-      if (o.at == t.at) d = &o.time;
-    const bool known = t.wall.ns > 0 && (d == nullptr || !d->unknown);
+  for (std::size_t i = 0; i < r_.kernels.size(); ++i) {
+    const kernel::kernel_table& t = r_.kernels[i];
+    const bool known = t.wall.ns > 0 && !is_unknown(i);
     std::string most;
     for (const auto& [name, p] : families(t, 3))
       if (name != "the rest") most += (most.empty() ? "" : ", ") + name + " " + share(p);
     const std::string none = mark("\u2013", "-");
     s.rows.push_back({std::string(name_of(t.at)), t.steps != 0 ? words::count(t.steps) : none, words::count(t.events), time(t.total),
-                      t.steps != 0 ? time(t.total / static_cast<std::int64_t>(t.steps)) : none, known ? share(100 * ratio(t.busy, t.wall)) : none,
+                      t.steps != 0 ? time(t.in_steps / static_cast<std::int64_t>(t.steps)) : none, known ? share(100 * ratio(t.busy, t.wall)) : none,
                       known ? time(t.wall - t.busy) : none, most});
   }
   return s;
@@ -21505,7 +21575,7 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device
 
 HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
   using enum cell_kind;
-  sheet s{{{"Step", name}, {"Stage"}, {"Requests", number}, {"Tokens", number}, {"GPU span", number}, {"GPU busy", number}, {"Idle", number}, {"Tokens/s", number}}, {}, {}, {}};
+  sheet s{{{"Step", name}, {"Stage"}, {"Requests", number}, {"Tokens", number}, {"GPU span", number}, {"GPU busy", number}, {"Idle", number}, {"Tokens/s", number}, {"Gaps, mostly"}}, {}, {}, {}};
   for (std::size_t i = 0; i < r_.steps.size() && i < most; ++i) {
     const kernel::step& x = r_.steps[i];
     const std::string none = mark("\u2013", "-");
@@ -21513,9 +21583,12 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
     const auto whole = [&](const std::optional<std::int64_t>& v) { return v && *v >= 0 ? words::count(static_cast<std::uint64_t>(*v)) : none; };
     const auto tokens = sum(x.context_tokens, x.generation_tokens);
     const nanoseconds span = x.events != 0 ? x.gpu_end - x.gpu_begin : nanoseconds{};
+    nanoseconds gaps{};
+    std::size_t longest = 0;
+    for (std::size_t c = 0; c < std::size(x.idle_by); ++c) gaps += x.idle_by[c], longest = x.idle_by[longest] < x.idle_by[c] ? c : longest;
     s.rows.push_back({i < r_.step_names.size() ? r_.step_names[i] : "", std::string(name_of(x.what)), whole(sum(x.context_requests, x.generation_requests)), whole(tokens),
                       span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, span.ns > 0 ? time(span - x.gpu_busy) : none,
-                      tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none});
+                      tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none, gaps != nanoseconds{} ? std::string(kernel::idle_cause_names[longest]) : none});
   }
   return s;
 }
@@ -22644,7 +22717,7 @@ class triage_text {
     if (r_.steps.empty()) return;
     constexpr std::size_t most = 12;
     page_.heading("Steps", dot() + words::count(r_.steps.size()), style::dim);
-    print_sheet(page_, facts_.steps(most), page_.width() >= 100 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7} : std::vector<std::size_t>{1, 3, 4, 5, 6, 7});
+    print_sheet(page_, facts_.steps(most), page_.width() >= 100 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8} : std::vector<std::size_t>{1, 3, 4, 5, 6, 7});
     if (r_.steps.size() > most) page_.labelled("", 2, words::count(r_.steps.size() - most) + " more; --format json has them all", style::dim);
   }
   void cpu_ops() {
@@ -22833,12 +22906,12 @@ template <class F> void csv_columns(const named_step& n, F&& f) {
   f("step", n.name), f("stage", name_of(s.what)), f("begin_ns", s.begin.ns), f("end_ns", s.end.ns), f("context_requests", s.context_requests), f("generation_requests", s.generation_requests);
   f("context_tokens", s.context_tokens), f("generation_tokens", s.generation_tokens), f("gpu_events", s.events), f("gpu_begin_ns", s.gpu_begin.ns), f("gpu_end_ns", s.gpu_end.ns);
   f("gpu_busy_ns", s.gpu_busy.ns), f("graph", s.graph);
+  for (std::size_t i = 0; i < 6; ++i) f(kernel::idle_columns[i], s.idle_by[i].ns);
 }
 template <class F> void csv_columns(const kernel::device_time& t, F&& f) {
   f("stage", name_of(t.at)), f("steps", t.steps), f("streams", t.streams), f("wall_ns", t.wall.ns), f("busy_ns", t.busy.ns), f("idle_ns", t.idle.ns), f("compute_ns", t.compute.ns), f("comm_ns", t.comm.ns);
   f("memory_ns", t.memory.ns), f("exposed_comm_ns", t.exposed_comm.ns), f("overlapped_ns", t.overlapped.ns);
-  constexpr std::string_view names[] = {"idle_host_bound_ns", "idle_launch_latency_ns", "idle_sync_wait_ns", "idle_graph_gap_ns", "idle_communication_ns", "idle_other_ns"};
-  for (std::size_t i = 0; i < 6; ++i) f(names[i], t.idle_by[i].time.ns);
+  for (std::size_t i = 0; i < 6; ++i) f(kernel::idle_columns[i], t.idle_by[i].time.ns);
   f("unknown", std::string_view(t.unknown ? std::string_view(*t.unknown) : std::string_view{}));
 }
 
@@ -23262,6 +23335,7 @@ template <class V, is<kernel::step> T> void members(V& v, T& s) {
   v("context_requests", s.context_requests, untold), v("generation_requests", s.generation_requests, untold);
   v("context_tokens", s.context_tokens, untold), v("generation_tokens", s.generation_tokens, untold);
   v("gpu_events", s.events), v("gpu_begin_ns", s.gpu_begin), v("gpu_end_ns", s.gpu_end), v("gpu_busy_ns", s.gpu_busy), v("graph", s.graph);
+  for (std::size_t i = 0; i < 6; ++i) v(kernel::idle_columns[i], s.idle_by[i]);
 }
 template <class V, is<kernel::coverage::part> T> void members(V& v, T& p) { v("events", p.events), v("time_ns", p.time); }
 template <class V, is<kernel::coverage> T> void members(V& v, T& c) {
@@ -23288,7 +23362,7 @@ template <class V, is<kernel::kernel_row> T> void members(V& v, T& r) {
 }
 template <class V, is<std::pair<kernel::family, nanoseconds>> T> void members(V& v, T& p) { v("family", p.first), v("time_ns", p.second); }
 template <class V, is<kernel::kernel_table> T> void members(V& v, T& t) {
-  v("stage", t.at), v("steps", t.steps), v("events", t.events), v("total_ns", t.total), v("busy_ns", t.busy), v("wall_ns", t.wall);
+  v("stage", t.at), v("steps", t.steps), v("events", t.events), v("total_ns", t.total), v("in_steps_ns", t.in_steps), v("busy_ns", t.busy), v("wall_ns", t.wall);
   v("hidden_rows", t.hidden_rows), v("hidden_events", t.hidden_events), v("hidden_ns", t.hidden), v("by_family", t.by_family), v("rows", t.rows);
 }
 template <class V, is<kernel::device_time::part> T> void members(V& v, T& p) { v("time_ns", p.time), v("gaps", p.gaps); }
@@ -23303,11 +23377,12 @@ template <class V, is<kernel::overlap_row> T> void members(V& v, T& r) {
   v("stage", r.at), v("priority", r.priority), v("verdict", r.verdict), v("kernel", r.kernel), v("scope", r.scope), v("signal", r.signal);
   v("dependency", r.dependency), v("recommendation", r.recommendation), v("class", r.cls), v("total_ns", r.total), v("exclusive_ns", r.exclusive);
   v("hidden_ns", r.hidden), v("hidden_by_compute_ns", r.hidden_by_compute), v("share_of_busy_pct", r.share);
-  v("saving_per_step_ns", r.saving_per_step, "no bound could be derived"), v("inflation", r.inflation, "fewer than 20 launches alone or overlapped");
+  v("saving_per_step_ns", r.saving_per_step, "no bound could be derived"), v("bound", r.bound), v("inflation", r.inflation, "fewer than 20 launches alone or overlapped");
   v("partner", r.partner), v("known_family", r.known_family);
 }
 template <class V, is<kernel::overlap_table> T> void members(V& v, T& t) {
   v("stage", t.at), v("basis", t.basis), v("device_time", t.time), v("hidden_rows", t.hidden_rows), v("no_rows", t.no_rows), v("rows", t.rows);
+  if constexpr (!std::is_const_v<T>) t.time.at = t.at;
 }
 template <class V, is<std::pair<std::string, double>> T> void members(V& v, T& p) { v("kernel", p.first), v("share_pct", p.second); }
 template <class V, is<std::pair<std::string, kernel::condition_state>> T> void members(V& v, T& p) { v("condition", p.first), v("state", p.second); }
@@ -27061,6 +27136,10 @@ model::stage stage_of_name(std::string_view path);
 // True for .json .json.gz .sqlite and their like: worth a look inside.
 bool is_trace_name(std::string_view path);
 
+// "TP00-DP1" of the pid "[TP00-DP1] 4711", as files of several ranks have them: TP, DP, PP, EP with a number, joined by -; or NP, of a process without
+// a rank. "": the pid tells no process.
+std::string_view process_of_pid(std::string_view pid);
+
 }  // namespace hotpath::inline HOTPATH_ABI::trace
 // ---- hotpath/trace/file_name-inl.hpp
 // hotpath/trace/file_name-inl.hpp - bodies of file_name.hpp.
@@ -27121,6 +27200,22 @@ HOTPATH_FN model::stage stage_of_name(std::string_view path) {
     folder.remove_suffix(last.size());
   }
   return model::stage::all;
+}
+
+HOTPATH_FN std::string_view process_of_pid(std::string_view pid) {
+  const auto close = pid.find("] ");
+  if (!pid.starts_with('[') || close == std::string_view::npos || close > 64) return {};
+  const std::string_view label = pid.substr(1, close - 1);
+  std::string_view left = label;
+  if (left.ends_with(" no rank")) left.remove_suffix(8);
+  for (;;) {
+    std::size_t end = 2;
+    while (end < left.size() && text::is_digit(left[end])) ++end;
+    if (end <= 2 || left[1] != 'P' || std::string_view("TDPEN").find(left[0]) == std::string_view::npos) return {};
+    if (end == left.size()) return label;
+    if (left[end] != '-') return {};
+    left.remove_prefix(end + 1);
+  }
 }
 
 HOTPATH_FN bool is_trace_name(std::string_view path) {
@@ -27892,10 +27987,16 @@ class raw_writer {
   bool finish() {
     begin();
     const std::string open = array_ ? "[" : "{\"traceEvents\":[";
+    // A NUL ends the document for readers that are lenient, and is an error for the others.
+    const auto cut = [&] {
+      if (const auto nul = after_.find('\0'); nul != std::string::npos) after_.resize(nul);
+    };
+    if (is_json(open + after_)) cut();
     if (!is_json(open + after_)) {
       closed = true;  // the list had no end, or what followed was no JSON
       lost_after = after_.size() > 1;
       after_ = clean_json(after_);
+      cut();
       if (!is_json(open + after_)) after_ = array_ ? "]" : "]}";
       else lost_after = false;
     }
@@ -27912,8 +28013,8 @@ class raw_writer {
   void begin() {
     if (begun_) return;
     begun_ = true;
-    const std::string_view trimmed = text::trim(before_);
-    array_ = trimmed == "[" || trimmed == "\xEF\xBB\xBF[";
+    if (before_.starts_with("\xEF\xBB\xBF")) before_.erase(0, 3);  // many readers refuse it
+    array_ = text::trim(before_) == "[";
     const auto fits = [&](const std::string& s) { return is_json(s + (array_ ? "]" : "]}")); };
     if (!fits(before_)) before_ = clean_json(before_);
     if (!fits(before_)) before_ = "{\"traceEvents\":[", lost_before = true;
@@ -27973,7 +28074,7 @@ struct read_options {
   std::size_t value = 64u << 20;        // most bytes of one event or one member of the root
   std::uint64_t text = 1ull << 40;      // most bytes of text, after inflating
   name_table::limits names = {};
-  void (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;  // bytes of the file; one thread at a time, a few times per MiB
+  void (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;  // bytes of the file; one thread at a time, a few times per MiB; must not throw
   void* context = nullptr;
 };
 
@@ -28387,6 +28488,11 @@ class document {
   // The next text, in order.
   void feed(std::string_view text, bool last) {
     if (state_ == where::failed) return;
+    if (skips_) {
+      offset_end_ += text.size();
+      text.remove_prefix(skip_member(text));
+      offset_end_ -= text.size();
+    }
     if (!pending_.empty() || gap_) {
       pending_.append(text);
       offset_end_ += text.size();
@@ -28663,9 +28769,39 @@ class document {
     what.append(std::to_string(options_.value)).append(" bytes");
     if (options_.strict) return fail(begin, std::move(what));
     lose(model::trace_fault::damaged, begin, std::move(what));
+    if (about.complete && (state_ == where::root_member || state_ == where::root_rest)) {  // behind the events: over it, to the next member
+      skips_ = true, skip_depth_ = 0, skip_string_ = skip_escape_ = false;
+      pending_.erase(0, skip_member(pending_));
+      try_at_ = 0;
+      return;
+    }
     pending_.erase(0, pending_.size() - 4096);
     gap_ = true;
     try_at_ = 0;
+  }
+
+  // Hands over the text of a member of the root up to the comma or brace behind it, unread. How much of the text that is.
+  std::size_t skip_member(std::string_view text) {
+    std::size_t p = 0;
+    for (; p != text.size(); ++p) {
+      const char c = text[p];
+      if (skip_string_) {
+        if (skip_escape_) skip_escape_ = false;
+        else if (c == '\\') skip_escape_ = true;
+        else if (c == '"') skip_string_ = false;
+        continue;
+      }
+      if (skip_depth_ == 0 && (c == ',' || c == '}')) {
+        skips_ = false;
+        state_ = where::root_rest;
+        break;
+      }
+      if (c == '"') skip_string_ = true;
+      else if (c == '{' || c == '[') ++skip_depth_;
+      else if ((c == '}' || c == ']') && skip_depth_ != 0) --skip_depth_;
+    }
+    h_.around(text.substr(0, p), true);
+    return p;
   }
 
   // Behind the last text.
@@ -28675,6 +28811,8 @@ class document {
     const std::uint64_t at = offset_end_ - pending_.size();
     if (state_ == where::start) return fail(at, "the file holds no JSON");
     if (options_.strict) return fail(offset_end_, "the text ends, want more JSON");
+    // An array of events needs no bracket at its end (Trace Event Format, "JSON Array Format").
+    if (about.array_root && !gap_ && pending_.empty() && (state_ == where::events_rest || state_ == where::events_value)) return;
     if (!found_events_ && !gap_) return lose(model::trace_fault::truncated, at, "the file ends before the list of events");
     lose(model::trace_fault::truncated, at, about.complete ? "the file ends behind the list of events" : "the file ends inside the list of events; what comes before was kept");
   }
@@ -28684,6 +28822,8 @@ class document {
   json::reader in_;
   where state_ = where::start;
   bool found_events_ = false, gap_ = false, ignore_rest_ = false;
+  bool skips_ = false, skip_string_ = false, skip_escape_ = false;   // within a member that is too long to be read
+  std::uint64_t skip_depth_ = 0;
   std::string pending_, key_, mended_;
   std::uint64_t offset_end_ = 0;       // of all text fed
   std::size_t try_at_ = 0;
@@ -28760,6 +28900,8 @@ result<scanned> finish_scan(document<Handler>& d, Handler& h) {
   d.about.lost = std::move(h.losses.lost);
   return std::move(d.about);
 }
+// The text was longer than options.text: the one loss at its end says so.
+void count_text_limit(model::timeline& losses, const read_options& options);
 // traceEvents was not there.
 error no_events(const scanned& about);
 
@@ -28770,7 +28912,8 @@ template <class Sink>
 result<scanned> scan_text(std::string_view text, Sink&& sink, const read_options& options = {}) {
   detail::head_handler<std::remove_reference_t<Sink>> h(sink);
   detail::document d(h, options);
-  d.feed(text, true);
+  d.feed(text.substr(0, options.text), true);
+  if (text.size() > options.text) detail::count_text_limit(h.losses, options);
   if (!d.failed() && !d.found_events()) return detail::no_events(d.about);
   return detail::finish_scan(d, h);
 }
@@ -28787,6 +28930,7 @@ result<scanned> scan(const std::string& path, Sink&& sink, const read_options& o
     d.feed(c.text(), c.last);
     if (options.progress != nullptr) options.progress(options.context, file.file().offset(), file.file().size());
   }
+  if (chunks.over_limit()) detail::count_text_limit(h.losses, options);
   for (const model::trace_loss& l : file.lost()) h.losses.count(l.fault, l.first_byte, l.note, l.count);
   auto done = [&]() -> result<scanned> {
     if (file.file().failed()) return *file.file().failed();
@@ -28846,6 +28990,14 @@ HOTPATH_FN bool read_time(json::reader& in, nanoseconds& out) {
   }
   out = nanoseconds{ns};
   return true;
+}
+
+HOTPATH_FN void count_text_limit(model::timeline& losses, const read_options& options) {
+  std::string note = "the text is longer than ";
+  note.append(std::to_string(options.text)).append(" bytes, the rest was left out");
+  for (model::trace_loss& l : losses.lost)
+    if (l.fault == model::trace_fault::truncated) return void(l.note = std::move(note));
+  losses.count(model::trace_fault::truncated, options.text, std::move(note));
 }
 
 HOTPATH_FN error no_events(const scanned& about) {
@@ -29281,8 +29433,8 @@ struct event_row {
   std::uint64_t byte = 0;
   std::uint32_t track = model::no_index;
   name_id name = 0;
+  std::uint32_t category = 0;
   event_class what = event_class::other;
-  std::uint16_t category = 0;
   char phase = 'X';
   event_args args;
 };
@@ -29291,7 +29443,7 @@ struct event_row {
 // appends them in order, so that the outcome does not depend on who read what.
 class torch_builder {
  public:
-  torch_builder(model::timeline& out, const read_options& o);
+  torch_builder(model::timeline& out, const read_options& o, bool part = false);
 
   // Handler of document<> and scan_events<>.
   bool event(json::reader& in, std::string_view text, std::uint64_t byte);
@@ -29318,13 +29470,11 @@ class torch_builder {
   struct metadata { std::uint32_t track; std::uint8_t what; name_id text; };   // what: 0 process_name, 1 process_labels, 2 thread_name
   struct seen_track { std::uint32_t track = model::no_index; std::uint8_t pid_size = 0, tid_size = 0; char text[30]; };
 
-  void head(json::reader& in, std::string_view text, std::string_view key);
-  void read_args(json::reader& in);
   void arg(json::reader& in, std::string_view key);
   void emit(std::uint64_t byte);
   void store(const event_row& e);
-  std::uint16_t category_of(std::string_view text);
-  std::uint16_t find_category(std::string_view text);
+  std::uint32_t category_of(std::string_view text);
+  std::uint32_t find_category(std::string_view text);
   std::uint32_t track_of(std::string_view pid, std::string_view tid);
   std::uint32_t track_row(name_id pid, name_id tid);
   std::uint32_t detail_of(const model::gpu_detail& d);
@@ -29334,21 +29484,22 @@ class torch_builder {
   void find_engine();
   void device_properties(std::string_view value);
   void distributed(std::string_view value);
+  void fact(std::string_view key, std::string_view value);
 
   model::timeline& out_;
   read_options options_;
+  bool part_;                                     // is merged into another one
   std::uint64_t events_ = 0;
   std::uint64_t phases_[256] = {};
   std::vector<category> categories_;
-  std::uint16_t last_category_[32] = {};          // by length of the text
+  std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  hotpath::detail::row_index track_index_, detail_index_;
+  hotpath::detail::row_index track_index_, detail_index_, category_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;
-  std::vector<std::uint32_t> tracks_there_, details_there_;
-  std::vector<std::uint16_t> categories_there_;
+  std::vector<std::uint32_t> tracks_there_, details_there_, categories_there_;
 
   // The event being read.
   event_args args_;
@@ -29357,12 +29508,12 @@ class torch_builder {
   std::uint64_t name_hash_ = 0;
   std::string own_[3];                            // of them, where decoded
   char phase_ = 0;
-  std::uint16_t category_ = 0;
+  std::uint32_t category_ = 0;
   bool odd_ = false;
   enum class number : std::uint8_t { absent, bad, good } ts_state_{}, dur_state_{};
   nanoseconds ts_{}, dur_{};
   bool in_time_ = false;                          // a syntax error happened in ts or dur
-  bool base_given_ = false, unix_times_ = false;
+  bool base_given_ = false;
   std::int64_t base_ns_ = 0;
   std::vector<std::string> root_words_;           // that tell the engine
 };
@@ -29477,7 +29628,10 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
   d.source_memory = memory(source), d.target_memory = memory(target);
 }
 
-HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o) : out_(out), options_(o) { clear(true); }
+HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o, bool part) : out_(out), options_(o), part_(part) {
+  if (part) options_.names.distinct = SIZE_MAX;  // the whole decides which are too many
+  clear(true);
+}
 
 HOTPATH_FN void torch_builder::clear(bool all) {
   out_.gpu.clear(), out_.api.clear(), out_.ops.clear(), out_.frames.clear(), out_.annotations.clear(), out_.syncs.clear();
@@ -29487,31 +29641,35 @@ HOTPATH_FN void torch_builder::clear(bool all) {
   for (std::uint64_t& n : phases_) n = 0;
   for (category& c : categories_) c.count = 0;
   // A hostile file has a million names: one such table is enough.
-  if (!all && out_.names.size() < 50'000 && out_.tracks.size() < 5'000 && out_.details.size() < 50'000) return;
+  if (!all && out_.names.size() < 50'000 && out_.tracks.size() < 5'000 && out_.details.size() < 50'000 && categories_.size() < 5'000) return;
   out_.names = name_table(options_.names);
   out_.tracks.clear();
   out_.details.assign(1, {});
-  categories_.clear();
+  categories_.clear(), category_index_.clear();
   category_of("");
   track_index_.clear(), detail_index_.clear();
   for (seen_track& s : seen_) s = {};
   names_there_.clear(), tracks_there_.clear(), details_there_.clear(), categories_there_.clear();
 }
 
-HOTPATH_FN std::uint16_t torch_builder::category_of(std::string_view text) {
-  std::uint16_t& last = last_category_[text.size() % 32];  // few have the same length
+HOTPATH_FN std::uint32_t torch_builder::category_of(std::string_view text) {
+  std::uint32_t& last = last_category_[text.size() % 32];  // few have the same length
   if (last < categories_.size() && categories_[last].text == text) return last;
   return last = find_category(text);
 }
 
-HOTPATH_FN std::uint16_t torch_builder::find_category(std::string_view text) {
-  for (std::size_t i = 0; i < categories_.size(); ++i)
-    if (categories_[i].text == text) return static_cast<std::uint16_t>(i);
-  constexpr std::size_t most = 256;
-  if (categories_.size() >= most) return static_cast<std::uint16_t>(most - 1);
-  if (categories_.size() + 1 == most) text = "(more categories than the limit)";
-  categories_.push_back({std::string(text.substr(0, 256)), class_of(text), 0});
-  return static_cast<std::uint16_t>(categories_.size() - 1);
+// Beyond the limit the categories of a class share a row, so that an event stays what it is. Parts have no limit: the whole decides.
+HOTPATH_FN std::uint32_t torch_builder::find_category(std::string_view text) {
+  text = text.substr(0, 256);
+  const event_class what = class_of(text);
+  const auto hash = [&](std::string_view t, event_class w) { return hotpath::detail::mix(static_cast<std::uint64_t>(w) + 1, out_.names.expect(t)); };
+  const auto is_it = [&](std::uint32_t i) { return categories_[i].what == what && categories_[i].text == text; };
+  const std::size_t most = what == event_class::other ? 255 : what == event_class::api ? 510 : SIZE_MAX;  // of other classes there are but a few words
+  if (!part_ && categories_.size() >= most && category_index_.find(hash(text, what), is_it) == hotpath::detail::row_index::none) text = "(more categories than the limit)";
+  const auto next = static_cast<std::uint32_t>(categories_.size());
+  const std::uint32_t at = category_index_.insert(hash(text, what), next, is_it, [&](std::uint32_t i) { return hash(categories_[i].text, categories_[i].what); });
+  if (at == next) categories_.push_back({std::string(text), what, 0});
+  return at;
 }
 
 HOTPATH_FN std::uint32_t torch_builder::track_row(name_id pid, name_id tid) {
@@ -29593,7 +29751,10 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
       else if (is(key, "labels")) text(a.text);
       break;
     case 8:
-      if (is(key, "graph id")) read_index(in, a.graph);
+      if (is(key, "graph id")) {
+        read_index(in, a.graph);
+        if (a.graph == 0) a.graph = no_index;  // newer Kineto writes it for kernels of no graph
+      }
       break;
     case 10:
       if (is(key, "Group size")) a.has_detail |= index(d.group_size);
@@ -29751,6 +29912,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   e.begin = ts_.ns, e.duration = dur_state_ == number::good ? dur_.ns : 0, e.byte = byte, e.track = track_of(pid_, tid_);
   e.what = c.what, e.category = category_, e.phase = phase_;
   e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
+  if (phase_ != 'E' && name_.size() > options_.names.bytes) out_.count(trace_fault::long_name, byte, "names were cut");
   if (phase_ == 'X') return store(e);
   e.args = args_;
   halves_.push_back(e);
@@ -29760,6 +29922,9 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
 HOTPATH_FN void torch_builder::store(const event_row& e) {
   const nanoseconds begin{e.begin}, duration{e.duration};
   const event_args& a = args_;
+  // A device that cannot be told from another one by its number is none.
+  const bool on_device = e.what == event_class::kernel || e.what == event_class::copy || e.what == event_class::set || e.what == event_class::sync;
+  if (on_device && a.device != no_index && a.device > UINT16_MAX) return out_.count(trace_fault::malformed_event, e.byte, "a device's number is beyond 65,535");
   const auto track_number = [&](name_id model::track::*part) {
     std::uint64_t v = 0;
     return id_of(out_.names[out_.tracks[e.track].*part], v) && v < no_index ? static_cast<std::uint32_t>(v) : no_index;
@@ -29849,24 +30014,36 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
 HOTPATH_FN void torch_builder::device_properties(std::string_view value) {
   json::reader in(value, json::mode::tolerant_text);
   const auto whole = [&](auto& to) {
+    using integer = std::remove_reference_t<decltype(to)>;
     std::uint64_t v = 0;
-    if (read_id(in, v)) to = static_cast<std::remove_reference_t<decltype(to)>>(v);
+    if (!read_id(in, v)) return true;
+    if (std::in_range<integer>(v)) to = static_cast<integer>(v);
+    return std::in_range<integer>(v);
   };
   in.array([&] {
     if (in.peek() != json::kind::object || out_.devices.size() >= 4096) return;
     model::device d;
     d.ordinal = static_cast<std::uint16_t>(out_.devices.size());
+    bool has_place = true;
     in.object([&](std::string_view key) {
       std::string_view text;
-      if (key == "id") whole(d.ordinal);
+      if (key == "id") has_place = whole(d.ordinal);
       else if (key == "name" && in.string(text)) d.name.assign(text.substr(0, 256));
       else if (key == "totalGlobalMem") whole(d.memory_bytes);
       else if (key == "computeMajor") whole(d.compute_major);
       else if (key == "computeMinor") whole(d.compute_minor);
       else if (key == "numSms") whole(d.multiprocessors);
     });
-    out_.devices.push_back(std::move(d));
+    if (has_place) out_.devices.push_back(std::move(d));
+    else out_.count(trace_fault::malformed_event, std::nullopt, "a device's number is beyond 65,535");
   });
+}
+
+// Of a name that the root has more than once the first one counts.
+HOTPATH_FN void torch_builder::fact(std::string_view key, std::string_view value) {
+  for (const auto& [k, v] : out_.about.more)
+    if (k == key) return;
+  out_.about.more.emplace_back(key, value);
 }
 
 HOTPATH_FN void torch_builder::distributed(std::string_view value) {
@@ -29878,7 +30055,7 @@ HOTPATH_FN void torch_builder::distributed(std::string_view value) {
     if (key == "backend" && in.string(text)) out_.about.backend.assign(text.substr(0, 64));
     else if (key == "rank" && read_id(in, v) && v < (1u << 30)) out_.about.rank = static_cast<int>(v);
     else if (key == "world_size" && read_id(in, v) && v < (1u << 30)) out_.about.world_size = static_cast<int>(v);
-    else if (key == "nccl_version" && in.string(text)) out_.about.more.emplace_back("nccl_version", text.substr(0, 64));
+    else if (key == "nccl_version" && in.string(text)) fact("nccl_version", text.substr(0, 64));
   });
 }
 
@@ -29887,19 +30064,19 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
   constexpr std::string_view kept[] = {"schemaVersion", "cupti_version", "cuda_runtime_version", "cuda_driver_version", "roctracer_version", "hip_runtime_version",
                                        "hip_driver_version", "displayTimeUnit", "profile_memory", "with_flops", "with_modules", "vllm_version"};
   const bool on = value == "1" || value == "true";
-  if (key == "deviceProperties") return device_properties(value);
+  if (key == "deviceProperties") return out_.devices.empty() ? device_properties(value) : void();
   if (key == "distributedInfo") return distributed(value);
   if (key == "with_stack") out_.about.with_stack = on;
   if (key == "record_shapes") out_.about.record_shapes = on;
-  if (key == "vllm_version") root_words_.emplace_back("vllm");
-  if (key == "baseTimeNanoseconds") {
+  if (key == "vllm_version" && root_words_.empty()) root_words_.emplace_back("vllm");
+  if (key == "baseTimeNanoseconds" && !base_given_) {
     json::reader in(value, json::mode::tolerant_text);
     base_given_ = in.integer(base_ns_);
   }
   for (const std::string_view k : kept)
     if (k == key && value.size() <= 64 && !value.empty() && value[0] != '{' && value[0] != '[') {
       if (value[0] == '"') value = value.substr(1, value.size() - 2);
-      out_.about.more.emplace_back(key, value);
+      fact(key, value);
     }
 }
 
@@ -29914,12 +30091,14 @@ HOTPATH_FN void torch_builder::match_halves() {
     return a.byte < b.byte;
   });
   std::vector<std::size_t> open;
+  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
   const auto close = [&](std::int64_t at, bool matched) {
     event_row e = halves_[open.back()];
     open.pop_back();
+    --open_of[e.name];
     if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
-    e.duration = at - e.begin;
     ++categories_[e.category].count;
+    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
     args_ = e.args, args_used_ = true;
     store(e);
   };
@@ -29927,8 +30106,9 @@ HOTPATH_FN void torch_builder::match_halves() {
     const event_row& e = halves_[i];
     if (e.phase == 'B') {
       open.push_back(i);
+      ++open_of[e.name];
     } else {
-      std::size_t depth = open.size();
+      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
       while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
       if (depth == 0) {
         out_.count(trace_fault::unmatched_end, e.byte);
@@ -29945,22 +30125,20 @@ HOTPATH_FN void torch_builder::match_halves() {
 
 // SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
 HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
-  const auto prefix = [&](const model::track& t) {
-    const std::string_view pid = out_.names[t.pid];
-    const auto close = pid.find("] ");
-    if (pid.size() < 5 || pid[0] != '[' || close == std::string_view::npos || close > 64 || pid[2] != 'P') return std::string_view();
-    return pid.substr(1, close - 1);
-  };
+  constexpr std::uint32_t most_processes = UINT16_MAX;
   std::vector<name_id> prefixes;
+  hotpath::detail::id_index number_of;
+  std::uint64_t beyond = 0;
   for (model::track& t : out_.tracks) {
-    const std::string_view p = prefix(t);
+    const std::string_view p = process_of_pid(out_.names[t.pid]);
     if (p.empty()) continue;
     const name_id id = out_.names.intern(p);
-    std::size_t i = 0;
-    while (i < prefixes.size() && prefixes[i] != id) ++i;
-    if (i == prefixes.size() && i < UINT16_MAX) prefixes.push_back(id);
-    t.process = static_cast<std::uint16_t>(i < prefixes.size() ? i : 0);
+    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
+    if (i == most_processes) ++beyond;
+    else if (i == prefixes.size()) prefixes.push_back(id);
+    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
   }
+  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
   out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
   for (std::size_t i = 0; i < out_.processes.size(); ++i) {
     model::process& p = out_.processes[i];
@@ -29970,7 +30148,7 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
       const std::string_view label = out_.names[prefixes[i]];
       p.label = prefixes[i];
       std::uint64_t rank = 0;
-      if (id_of(label.substr(2), rank)) p.rank = static_cast<int>(rank);  // one number only: TP03
+      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
     }
   }
   if (prefixes.empty()) {
@@ -30008,17 +30186,14 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
 }
 
 HOTPATH_FN void torch_builder::find_duplicates() {
-  std::vector<std::uint64_t> ids;
-  ids.reserve(out_.api.size());
+  struct call { std::uint64_t id; std::uint16_t process; };
+  std::vector<call> calls;
+  calls.reserve(out_.api.size());
+  for (const model::api_call& c : out_.api)
+    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
+  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
   std::uint64_t twice = 0;
-  for (std::size_t p = 0; p < out_.processes.size(); ++p) {
-    ids.clear();
-    for (const model::api_call& c : out_.api)
-      if (c.correlation != no_id && c.correlation != 0 && out_.tracks[c.track].process == p) ids.push_back(c.correlation);
-    if (ids.empty()) continue;
-    sort_in_place(ids, [](std::uint64_t a, std::uint64_t b) { return a < b; });
-    for (std::size_t i = 1; i < ids.size(); ++i) twice += ids[i] == ids[i - 1];
-  }
+  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
   out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
 }
 
@@ -30048,21 +30223,15 @@ HOTPATH_FN void torch_builder::finish(std::string_view path) {
     if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
   for (const category& c : categories_)
     if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
-  // Names beyond the limits, counted by event: the number does not depend on who read what.
-  if (out_.names.cut() != 0 || out_.names.find(name_table::beyond_limit) != 0 || out_.names.size() != 0) {
+  // Names beyond the limit, counted by event: the number does not depend on who read what.
+  if (out_.names.refused() != 0) {
     const name_id beyond = out_.names.find(name_table::beyond_limit);
-    std::uint64_t shared = 0, cut = 0;
-    std::vector<bool> is_long(out_.names.size());
-    bool any = beyond != 0;
-    for (name_id i = 0; i < out_.names.size(); ++i)
-      if (out_.names[i].size() >= options_.names.bytes) is_long[i] = true, any = true;
+    std::uint64_t shared = 0;
     const auto look = [&](const auto& rows) {
-      if (!any) return;
-      for (const auto& r : rows) shared += beyond != 0 && r.name == beyond, cut += is_long[r.name];
+      for (const auto& r : rows) shared += r.name == beyond;
     };
     look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
     out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
-    out_.count(trace_fault::long_name, std::nullopt, "names were cut", cut);
   }
   out_.sort();
 }
@@ -30093,9 +30262,21 @@ class torch_reader {
     } else {
       for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
       std::vector<threading::thread> helpers(threads_ - 1);
+      // Whatever ends this block: no helper outlives it.
+      struct ending {
+        torch_reader& reader;
+        std::vector<threading::thread>& helpers;
+        ~ending() {
+          {
+            const threading::lock held(reader.mutex_);
+            reader.over_ = true;
+          }
+          reader.changed_.notify_all();
+          for (threading::thread& t : helpers) t.join();
+        }
+      } const all_end{*this, helpers};
       for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
       work();
-      for (threading::thread& t : helpers) t.join();
     }
     if (document_.failed()) {
       error e = *document_.failed();
@@ -30107,13 +30288,7 @@ class torch_reader {
       e.source.assign(path_);
       return e;
     }
-    if (chunks_.over_limit()) {
-      std::string note = "the text is longer than ";
-      note.append(std::to_string(options_.text)).append(" bytes, the rest was left out");
-      timeline_.count(trace_fault::truncated, options_.text, note, document_.about.complete ? 1 : 0);
-      for (model::trace_loss& l : timeline_.lost)
-        if (l.fault == trace_fault::truncated) l.note = note;
-    }
+    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
     timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
     timeline_.about.text_bytes = document_.about.text_bytes;
     builder_.finish(path_);
@@ -30123,7 +30298,7 @@ class torch_reader {
  private:
   enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
   struct slot {
-    explicit slot(const read_options& o) : builder(part, o), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
+    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
     text_chunk text;
     model::timeline part;
     torch_builder builder;
@@ -30355,26 +30530,24 @@ class chrome_writer {
   // ---- where events go
   // Of one process a GPU has its ordinal as pid, as Kineto does. Of several, each pid tells its process, in the way of traces that SGLang merged:
   // "[TP03] 4711" is rank 3. Our reader and others tell processes apart by it.
-  std::string prefix_of(std::uint16_t process) const {
-    if (t_.processes.size() < 2) return {};
-    bool ranks = process < t_.processes.size();
-    for (std::size_t p = 0; ranks && p < t_.processes.size(); ++p) {
-      ranks = t_.processes[p].rank.has_value();
-      for (std::size_t q = 0; ranks && q < p; ++q) ranks = t_.processes[p].rank != t_.processes[q].rank;
-    }
+  std::string prefix_of(std::uint16_t process, bool ranks) const {
     const std::string n = std::to_string(ranks ? *t_.processes[process].rank : static_cast<int>(process));
     std::string s = ranks ? "[TP" : "[NP";
     return s.append(n.size() < 2 ? 2 - n.size() : 0, '0').append(n).append(ranks ? "] " : " no rank] ");
   }
   std::string pid_of(const model::track& k) const {
     const std::string_view pid = t_.name(k.pid);
-    const bool told = pid.size() > 4 && pid[0] == '[' && pid[2] == 'P' && pid.find("] ") != std::string_view::npos;
-    std::string s = told ? std::string() : prefixes_[k.process < prefixes_.size() ? k.process : 0];
+    std::string s = !process_of_pid(pid).empty() ? std::string() : prefixes_[k.process < prefixes_.size() ? k.process : 0];
     return s.append(pid);
   }
   std::string gpu_pid(std::uint16_t process, std::uint16_t device) const { return prefixes_[process < prefixes_.size() ? process : 0] + std::to_string(device); }
   void places() {
-    for (std::size_t p = 0; p == 0 || p < t_.processes.size(); ++p) prefixes_.push_back(prefix_of(static_cast<std::uint16_t>(p)));
+    const std::size_t n = t_.processes.size();
+    hotpath::detail::id_index seen;
+    bool ranks = true;  // each has one of its own
+    for (std::size_t p = 0; ranks && p < n; ++p)
+      if (ranks = t_.processes[p].rank.has_value(); ranks) seen.insert(0, static_cast<std::uint64_t>(*t_.processes[p].rank), 0, &ranks);
+    for (std::size_t p = 0; p == 0 || p < n; ++p) prefixes_.push_back(n < 2 ? std::string() : prefix_of(static_cast<std::uint16_t>(p), ranks));
     for (const model::track& k : t_.tracks) {
       std::string s = "\"pid\":" + token(pid_of(k));
       places_.push_back(s.append(",\"tid\":").append(token(t_.name(k.tid))));

@@ -1514,7 +1514,7 @@ HOTPATH_FN bool reader::scaled(std::int64_t& out, unsigned power) {
       fits = !__builtin_mul_overflow(v, std::uint64_t{10}, &v) && !__builtin_add_overflow(v, static_cast<std::uint64_t>(digit ? *p++ - '0' : 0), &v);
     }
     if (p != d.end && *p == '.') ++p;
-    if (fits && left == 0 && p != d.end && detail::is_digit(*p) && *p >= '5') ++v;
+    if (fits && left == 0 && p != d.end && detail::is_digit(*p) && *p >= '5') fits = !__builtin_add_overflow(v, std::uint64_t{1}, &v);
   }
   const std::uint64_t limit = static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)()) + (d.negative ? 1 : 0);
   fits = fits && v <= limit;

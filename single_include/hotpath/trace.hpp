@@ -280,7 +280,7 @@ class name_table {
   name_table();
   explicit name_table(limits l);
   name_table(const name_table& o);
-  name_table(name_table&&) noexcept = default;
+  name_table(name_table&& o) noexcept;   // `o` is empty then, and may be used
   name_table& operator=(name_table o) noexcept;
 
   name_id intern(std::string_view text) { return intern(text, hash(text)); }
@@ -334,6 +334,10 @@ HOTPATH_FN name_table::name_table(limits l) : limits_(l) {
 HOTPATH_FN name_table::name_table(const name_table& o) : name_table(o.limits_) {
   for (const std::string_view t : o.texts_) intern(t);  // ids are given in order, so they stay the same
   cut_ = o.cut_, refused_ = o.refused_;
+}
+HOTPATH_FN name_table::name_table(name_table&& o) noexcept : name_table(o.limits_) {
+  blocks_.swap(o.blocks_), texts_.swap(o.texts_), hashes_.swap(o.hashes_), places_.swap(o.places_);
+  std::swap(cut_, o.cut_), std::swap(refused_, o.refused_);
 }
 HOTPATH_FN name_table& name_table::operator=(name_table o) noexcept {
   std::swap(limits_, o.limits_), blocks_.swap(o.blocks_), texts_.swap(o.texts_), hashes_.swap(o.hashes_), places_.swap(o.places_);
@@ -458,8 +462,14 @@ class rows {
   }
   void append(std::span<const T> more) {
     if (more.empty()) return;
-    if (size_ + more.size() > capacity_) reserve(size_ + more.size());
-    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(more.data()), more.size() * sizeof(T));
+    const T* from = more.data();
+    if (const std::size_t want = size_ + more.size(); want > capacity_) {
+      const std::size_t by_half = capacity_ + capacity_ / 2;
+      const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(from) - reinterpret_cast<std::uintptr_t>(data_);  // it may lie in this array
+      reserve(want > by_half ? want : by_half);
+      if (at < size_ * sizeof(T)) from = data_ + at / sizeof(T);
+    }
+    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(from), more.size() * sizeof(T));
     size_ += more.size();
   }
   void reserve(std::size_t n) {
@@ -1681,6 +1691,10 @@ model::stage stage_of_name(std::string_view path);
 // True for .json .json.gz .sqlite and their like: worth a look inside.
 bool is_trace_name(std::string_view path);
 
+// "TP00-DP1" of the pid "[TP00-DP1] 4711", as files of several ranks have them: TP, DP, PP, EP with a number, joined by -; or NP, of a process without
+// a rank. "": the pid tells no process.
+std::string_view process_of_pid(std::string_view pid);
+
 }  // namespace hotpath::inline HOTPATH_ABI::trace
 // ---- hotpath/trace/file_name-inl.hpp
 // hotpath/trace/file_name-inl.hpp - bodies of file_name.hpp.
@@ -1741,6 +1755,22 @@ HOTPATH_FN model::stage stage_of_name(std::string_view path) {
     folder.remove_suffix(last.size());
   }
   return model::stage::all;
+}
+
+HOTPATH_FN std::string_view process_of_pid(std::string_view pid) {
+  const auto close = pid.find("] ");
+  if (!pid.starts_with('[') || close == std::string_view::npos || close > 64) return {};
+  const std::string_view label = pid.substr(1, close - 1);
+  std::string_view left = label;
+  if (left.ends_with(" no rank")) left.remove_suffix(8);
+  for (;;) {
+    std::size_t end = 2;
+    while (end < left.size() && text::is_digit(left[end])) ++end;
+    if (end <= 2 || left[1] != 'P' || std::string_view("TDPEN").find(left[0]) == std::string_view::npos) return {};
+    if (end == left.size()) return label;
+    if (left[end] != '-') return {};
+    left.remove_prefix(end + 1);
+  }
 }
 
 HOTPATH_FN bool is_trace_name(std::string_view path) {
@@ -2504,7 +2534,7 @@ HOTPATH_FN bool reader::scaled(std::int64_t& out, unsigned power) {
       fits = !__builtin_mul_overflow(v, std::uint64_t{10}, &v) && !__builtin_add_overflow(v, static_cast<std::uint64_t>(digit ? *p++ - '0' : 0), &v);
     }
     if (p != d.end && *p == '.') ++p;
-    if (fits && left == 0 && p != d.end && detail::is_digit(*p) && *p >= '5') ++v;
+    if (fits && left == 0 && p != d.end && detail::is_digit(*p) && *p >= '5') fits = !__builtin_add_overflow(v, std::uint64_t{1}, &v);
   }
   const std::uint64_t limit = static_cast<std::uint64_t>((std::numeric_limits<std::int64_t>::max)()) + (d.negative ? 1 : 0);
   fits = fits && v <= limit;
@@ -3512,10 +3542,16 @@ class raw_writer {
   bool finish() {
     begin();
     const std::string open = array_ ? "[" : "{\"traceEvents\":[";
+    // A NUL ends the document for readers that are lenient, and is an error for the others.
+    const auto cut = [&] {
+      if (const auto nul = after_.find('\0'); nul != std::string::npos) after_.resize(nul);
+    };
+    if (is_json(open + after_)) cut();
     if (!is_json(open + after_)) {
       closed = true;  // the list had no end, or what followed was no JSON
       lost_after = after_.size() > 1;
       after_ = clean_json(after_);
+      cut();
       if (!is_json(open + after_)) after_ = array_ ? "]" : "]}";
       else lost_after = false;
     }
@@ -3532,8 +3568,8 @@ class raw_writer {
   void begin() {
     if (begun_) return;
     begun_ = true;
-    const std::string_view trimmed = text::trim(before_);
-    array_ = trimmed == "[" || trimmed == "\xEF\xBB\xBF[";
+    if (before_.starts_with("\xEF\xBB\xBF")) before_.erase(0, 3);  // many readers refuse it
+    array_ = text::trim(before_) == "[";
     const auto fits = [&](const std::string& s) { return is_json(s + (array_ ? "]" : "]}")); };
     if (!fits(before_)) before_ = clean_json(before_);
     if (!fits(before_)) before_ = "{\"traceEvents\":[", lost_before = true;
@@ -3593,7 +3629,7 @@ struct read_options {
   std::size_t value = 64u << 20;        // most bytes of one event or one member of the root
   std::uint64_t text = 1ull << 40;      // most bytes of text, after inflating
   name_table::limits names = {};
-  void (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;  // bytes of the file; one thread at a time, a few times per MiB
+  void (*progress)(void* context, std::uint64_t done, std::uint64_t total) = nullptr;  // bytes of the file; one thread at a time, a few times per MiB; must not throw
   void* context = nullptr;
 };
 
@@ -4007,6 +4043,11 @@ class document {
   // The next text, in order.
   void feed(std::string_view text, bool last) {
     if (state_ == where::failed) return;
+    if (skips_) {
+      offset_end_ += text.size();
+      text.remove_prefix(skip_member(text));
+      offset_end_ -= text.size();
+    }
     if (!pending_.empty() || gap_) {
       pending_.append(text);
       offset_end_ += text.size();
@@ -4283,9 +4324,39 @@ class document {
     what.append(std::to_string(options_.value)).append(" bytes");
     if (options_.strict) return fail(begin, std::move(what));
     lose(model::trace_fault::damaged, begin, std::move(what));
+    if (about.complete && (state_ == where::root_member || state_ == where::root_rest)) {  // behind the events: over it, to the next member
+      skips_ = true, skip_depth_ = 0, skip_string_ = skip_escape_ = false;
+      pending_.erase(0, skip_member(pending_));
+      try_at_ = 0;
+      return;
+    }
     pending_.erase(0, pending_.size() - 4096);
     gap_ = true;
     try_at_ = 0;
+  }
+
+  // Hands over the text of a member of the root up to the comma or brace behind it, unread. How much of the text that is.
+  std::size_t skip_member(std::string_view text) {
+    std::size_t p = 0;
+    for (; p != text.size(); ++p) {
+      const char c = text[p];
+      if (skip_string_) {
+        if (skip_escape_) skip_escape_ = false;
+        else if (c == '\\') skip_escape_ = true;
+        else if (c == '"') skip_string_ = false;
+        continue;
+      }
+      if (skip_depth_ == 0 && (c == ',' || c == '}')) {
+        skips_ = false;
+        state_ = where::root_rest;
+        break;
+      }
+      if (c == '"') skip_string_ = true;
+      else if (c == '{' || c == '[') ++skip_depth_;
+      else if ((c == '}' || c == ']') && skip_depth_ != 0) --skip_depth_;
+    }
+    h_.around(text.substr(0, p), true);
+    return p;
   }
 
   // Behind the last text.
@@ -4295,6 +4366,8 @@ class document {
     const std::uint64_t at = offset_end_ - pending_.size();
     if (state_ == where::start) return fail(at, "the file holds no JSON");
     if (options_.strict) return fail(offset_end_, "the text ends, want more JSON");
+    // An array of events needs no bracket at its end (Trace Event Format, "JSON Array Format").
+    if (about.array_root && !gap_ && pending_.empty() && (state_ == where::events_rest || state_ == where::events_value)) return;
     if (!found_events_ && !gap_) return lose(model::trace_fault::truncated, at, "the file ends before the list of events");
     lose(model::trace_fault::truncated, at, about.complete ? "the file ends behind the list of events" : "the file ends inside the list of events; what comes before was kept");
   }
@@ -4304,6 +4377,8 @@ class document {
   json::reader in_;
   where state_ = where::start;
   bool found_events_ = false, gap_ = false, ignore_rest_ = false;
+  bool skips_ = false, skip_string_ = false, skip_escape_ = false;   // within a member that is too long to be read
+  std::uint64_t skip_depth_ = 0;
   std::string pending_, key_, mended_;
   std::uint64_t offset_end_ = 0;       // of all text fed
   std::size_t try_at_ = 0;
@@ -4380,6 +4455,8 @@ result<scanned> finish_scan(document<Handler>& d, Handler& h) {
   d.about.lost = std::move(h.losses.lost);
   return std::move(d.about);
 }
+// The text was longer than options.text: the one loss at its end says so.
+void count_text_limit(model::timeline& losses, const read_options& options);
 // traceEvents was not there.
 error no_events(const scanned& about);
 
@@ -4390,7 +4467,8 @@ template <class Sink>
 result<scanned> scan_text(std::string_view text, Sink&& sink, const read_options& options = {}) {
   detail::head_handler<std::remove_reference_t<Sink>> h(sink);
   detail::document d(h, options);
-  d.feed(text, true);
+  d.feed(text.substr(0, options.text), true);
+  if (text.size() > options.text) detail::count_text_limit(h.losses, options);
   if (!d.failed() && !d.found_events()) return detail::no_events(d.about);
   return detail::finish_scan(d, h);
 }
@@ -4407,6 +4485,7 @@ result<scanned> scan(const std::string& path, Sink&& sink, const read_options& o
     d.feed(c.text(), c.last);
     if (options.progress != nullptr) options.progress(options.context, file.file().offset(), file.file().size());
   }
+  if (chunks.over_limit()) detail::count_text_limit(h.losses, options);
   for (const model::trace_loss& l : file.lost()) h.losses.count(l.fault, l.first_byte, l.note, l.count);
   auto done = [&]() -> result<scanned> {
     if (file.file().failed()) return *file.file().failed();
@@ -4466,6 +4545,14 @@ HOTPATH_FN bool read_time(json::reader& in, nanoseconds& out) {
   }
   out = nanoseconds{ns};
   return true;
+}
+
+HOTPATH_FN void count_text_limit(model::timeline& losses, const read_options& options) {
+  std::string note = "the text is longer than ";
+  note.append(std::to_string(options.text)).append(" bytes, the rest was left out");
+  for (model::trace_loss& l : losses.lost)
+    if (l.fault == model::trace_fault::truncated) return void(l.note = std::move(note));
+  losses.count(model::trace_fault::truncated, options.text, std::move(note));
 }
 
 HOTPATH_FN error no_events(const scanned& about) {
@@ -4631,7 +4718,7 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
 //     model::kind_of_call("hipExtModuleLaunchKernel");     // call_kind::kernel
 //
 //   Ids join within one process. All kernels of one graph launch share its correlation id: that is normal and not counted as shared.
-//   O(n) with 16 bytes per API call while it runs. Empty in, empty out; safe from any thread.
+//   O(n) with 32 to 64 bytes per API call while it runs. Empty in, empty out; safe from any thread.
 // ---- hotpath/model/launch.hpp
 
 namespace hotpath::inline HOTPATH_ABI::model {
@@ -4676,15 +4763,16 @@ launch_links link_launches(const timeline& t);
 
 namespace hotpath::inline HOTPATH_ABI::detail {
 
-// A hash of several numbers, one after the other.
+// A hash of several numbers, one after the other, the first of them as `h` or behind a constant. Multiplied and folded (as wyhash does): no pattern of
+// small numbers, such as two that are equal, gives one hash, and none is found by calculating back.
 inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
-  h = (h ^ v) * 0xd6e8feb86659fd93u;
-  return h ^ h >> 32;
+  __extension__ const auto product = static_cast<unsigned __int128>(h ^ 0x9e3779b97f4a7c15u) * (v ^ 0xd6e8feb86659fd93u);
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
 // A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
 inline std::uint64_t id_hash(std::uint32_t group, std::uint64_t id) {
-  return mix(std::uint64_t{group} << 40, id >> 4) << 4 | (id & 15);
+  return mix(group, id >> 4) << 4 | (id & 15);
 }
 
 class id_index {
@@ -5113,8 +5201,8 @@ struct event_row {
   std::uint64_t byte = 0;
   std::uint32_t track = model::no_index;
   name_id name = 0;
+  std::uint32_t category = 0;
   event_class what = event_class::other;
-  std::uint16_t category = 0;
   char phase = 'X';
   event_args args;
 };
@@ -5123,7 +5211,7 @@ struct event_row {
 // appends them in order, so that the outcome does not depend on who read what.
 class torch_builder {
  public:
-  torch_builder(model::timeline& out, const read_options& o);
+  torch_builder(model::timeline& out, const read_options& o, bool part = false);
 
   // Handler of document<> and scan_events<>.
   bool event(json::reader& in, std::string_view text, std::uint64_t byte);
@@ -5150,13 +5238,11 @@ class torch_builder {
   struct metadata { std::uint32_t track; std::uint8_t what; name_id text; };   // what: 0 process_name, 1 process_labels, 2 thread_name
   struct seen_track { std::uint32_t track = model::no_index; std::uint8_t pid_size = 0, tid_size = 0; char text[30]; };
 
-  void head(json::reader& in, std::string_view text, std::string_view key);
-  void read_args(json::reader& in);
   void arg(json::reader& in, std::string_view key);
   void emit(std::uint64_t byte);
   void store(const event_row& e);
-  std::uint16_t category_of(std::string_view text);
-  std::uint16_t find_category(std::string_view text);
+  std::uint32_t category_of(std::string_view text);
+  std::uint32_t find_category(std::string_view text);
   std::uint32_t track_of(std::string_view pid, std::string_view tid);
   std::uint32_t track_row(name_id pid, name_id tid);
   std::uint32_t detail_of(const model::gpu_detail& d);
@@ -5166,21 +5252,22 @@ class torch_builder {
   void find_engine();
   void device_properties(std::string_view value);
   void distributed(std::string_view value);
+  void fact(std::string_view key, std::string_view value);
 
   model::timeline& out_;
   read_options options_;
+  bool part_;                                     // is merged into another one
   std::uint64_t events_ = 0;
   std::uint64_t phases_[256] = {};
   std::vector<category> categories_;
-  std::uint16_t last_category_[32] = {};          // by length of the text
+  std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  hotpath::detail::row_index track_index_, detail_index_;
+  hotpath::detail::row_index track_index_, detail_index_, category_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;
-  std::vector<std::uint32_t> tracks_there_, details_there_;
-  std::vector<std::uint16_t> categories_there_;
+  std::vector<std::uint32_t> tracks_there_, details_there_, categories_there_;
 
   // The event being read.
   event_args args_;
@@ -5189,12 +5276,12 @@ class torch_builder {
   std::uint64_t name_hash_ = 0;
   std::string own_[3];                            // of them, where decoded
   char phase_ = 0;
-  std::uint16_t category_ = 0;
+  std::uint32_t category_ = 0;
   bool odd_ = false;
   enum class number : std::uint8_t { absent, bad, good } ts_state_{}, dur_state_{};
   nanoseconds ts_{}, dur_{};
   bool in_time_ = false;                          // a syntax error happened in ts or dur
-  bool base_given_ = false, unix_times_ = false;
+  bool base_given_ = false;
   std::int64_t base_ns_ = 0;
   std::vector<std::string> root_words_;           // that tell the engine
 };
@@ -5419,7 +5506,10 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
   d.source_memory = memory(source), d.target_memory = memory(target);
 }
 
-HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o) : out_(out), options_(o) { clear(true); }
+HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o, bool part) : out_(out), options_(o), part_(part) {
+  if (part) options_.names.distinct = SIZE_MAX;  // the whole decides which are too many
+  clear(true);
+}
 
 HOTPATH_FN void torch_builder::clear(bool all) {
   out_.gpu.clear(), out_.api.clear(), out_.ops.clear(), out_.frames.clear(), out_.annotations.clear(), out_.syncs.clear();
@@ -5429,31 +5519,35 @@ HOTPATH_FN void torch_builder::clear(bool all) {
   for (std::uint64_t& n : phases_) n = 0;
   for (category& c : categories_) c.count = 0;
   // A hostile file has a million names: one such table is enough.
-  if (!all && out_.names.size() < 50'000 && out_.tracks.size() < 5'000 && out_.details.size() < 50'000) return;
+  if (!all && out_.names.size() < 50'000 && out_.tracks.size() < 5'000 && out_.details.size() < 50'000 && categories_.size() < 5'000) return;
   out_.names = name_table(options_.names);
   out_.tracks.clear();
   out_.details.assign(1, {});
-  categories_.clear();
+  categories_.clear(), category_index_.clear();
   category_of("");
   track_index_.clear(), detail_index_.clear();
   for (seen_track& s : seen_) s = {};
   names_there_.clear(), tracks_there_.clear(), details_there_.clear(), categories_there_.clear();
 }
 
-HOTPATH_FN std::uint16_t torch_builder::category_of(std::string_view text) {
-  std::uint16_t& last = last_category_[text.size() % 32];  // few have the same length
+HOTPATH_FN std::uint32_t torch_builder::category_of(std::string_view text) {
+  std::uint32_t& last = last_category_[text.size() % 32];  // few have the same length
   if (last < categories_.size() && categories_[last].text == text) return last;
   return last = find_category(text);
 }
 
-HOTPATH_FN std::uint16_t torch_builder::find_category(std::string_view text) {
-  for (std::size_t i = 0; i < categories_.size(); ++i)
-    if (categories_[i].text == text) return static_cast<std::uint16_t>(i);
-  constexpr std::size_t most = 256;
-  if (categories_.size() >= most) return static_cast<std::uint16_t>(most - 1);
-  if (categories_.size() + 1 == most) text = "(more categories than the limit)";
-  categories_.push_back({std::string(text.substr(0, 256)), class_of(text), 0});
-  return static_cast<std::uint16_t>(categories_.size() - 1);
+// Beyond the limit the categories of a class share a row, so that an event stays what it is. Parts have no limit: the whole decides.
+HOTPATH_FN std::uint32_t torch_builder::find_category(std::string_view text) {
+  text = text.substr(0, 256);
+  const event_class what = class_of(text);
+  const auto hash = [&](std::string_view t, event_class w) { return hotpath::detail::mix(static_cast<std::uint64_t>(w) + 1, out_.names.expect(t)); };
+  const auto is_it = [&](std::uint32_t i) { return categories_[i].what == what && categories_[i].text == text; };
+  const std::size_t most = what == event_class::other ? 255 : what == event_class::api ? 510 : SIZE_MAX;  // of other classes there are but a few words
+  if (!part_ && categories_.size() >= most && category_index_.find(hash(text, what), is_it) == hotpath::detail::row_index::none) text = "(more categories than the limit)";
+  const auto next = static_cast<std::uint32_t>(categories_.size());
+  const std::uint32_t at = category_index_.insert(hash(text, what), next, is_it, [&](std::uint32_t i) { return hash(categories_[i].text, categories_[i].what); });
+  if (at == next) categories_.push_back({std::string(text), what, 0});
+  return at;
 }
 
 HOTPATH_FN std::uint32_t torch_builder::track_row(name_id pid, name_id tid) {
@@ -5535,7 +5629,10 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
       else if (is(key, "labels")) text(a.text);
       break;
     case 8:
-      if (is(key, "graph id")) read_index(in, a.graph);
+      if (is(key, "graph id")) {
+        read_index(in, a.graph);
+        if (a.graph == 0) a.graph = no_index;  // newer Kineto writes it for kernels of no graph
+      }
       break;
     case 10:
       if (is(key, "Group size")) a.has_detail |= index(d.group_size);
@@ -5693,6 +5790,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   e.begin = ts_.ns, e.duration = dur_state_ == number::good ? dur_.ns : 0, e.byte = byte, e.track = track_of(pid_, tid_);
   e.what = c.what, e.category = category_, e.phase = phase_;
   e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
+  if (phase_ != 'E' && name_.size() > options_.names.bytes) out_.count(trace_fault::long_name, byte, "names were cut");
   if (phase_ == 'X') return store(e);
   e.args = args_;
   halves_.push_back(e);
@@ -5702,6 +5800,9 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
 HOTPATH_FN void torch_builder::store(const event_row& e) {
   const nanoseconds begin{e.begin}, duration{e.duration};
   const event_args& a = args_;
+  // A device that cannot be told from another one by its number is none.
+  const bool on_device = e.what == event_class::kernel || e.what == event_class::copy || e.what == event_class::set || e.what == event_class::sync;
+  if (on_device && a.device != no_index && a.device > UINT16_MAX) return out_.count(trace_fault::malformed_event, e.byte, "a device's number is beyond 65,535");
   const auto track_number = [&](name_id model::track::*part) {
     std::uint64_t v = 0;
     return id_of(out_.names[out_.tracks[e.track].*part], v) && v < no_index ? static_cast<std::uint32_t>(v) : no_index;
@@ -5791,24 +5892,36 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
 HOTPATH_FN void torch_builder::device_properties(std::string_view value) {
   json::reader in(value, json::mode::tolerant_text);
   const auto whole = [&](auto& to) {
+    using integer = std::remove_reference_t<decltype(to)>;
     std::uint64_t v = 0;
-    if (read_id(in, v)) to = static_cast<std::remove_reference_t<decltype(to)>>(v);
+    if (!read_id(in, v)) return true;
+    if (std::in_range<integer>(v)) to = static_cast<integer>(v);
+    return std::in_range<integer>(v);
   };
   in.array([&] {
     if (in.peek() != json::kind::object || out_.devices.size() >= 4096) return;
     model::device d;
     d.ordinal = static_cast<std::uint16_t>(out_.devices.size());
+    bool has_place = true;
     in.object([&](std::string_view key) {
       std::string_view text;
-      if (key == "id") whole(d.ordinal);
+      if (key == "id") has_place = whole(d.ordinal);
       else if (key == "name" && in.string(text)) d.name.assign(text.substr(0, 256));
       else if (key == "totalGlobalMem") whole(d.memory_bytes);
       else if (key == "computeMajor") whole(d.compute_major);
       else if (key == "computeMinor") whole(d.compute_minor);
       else if (key == "numSms") whole(d.multiprocessors);
     });
-    out_.devices.push_back(std::move(d));
+    if (has_place) out_.devices.push_back(std::move(d));
+    else out_.count(trace_fault::malformed_event, std::nullopt, "a device's number is beyond 65,535");
   });
+}
+
+// Of a name that the root has more than once the first one counts.
+HOTPATH_FN void torch_builder::fact(std::string_view key, std::string_view value) {
+  for (const auto& [k, v] : out_.about.more)
+    if (k == key) return;
+  out_.about.more.emplace_back(key, value);
 }
 
 HOTPATH_FN void torch_builder::distributed(std::string_view value) {
@@ -5820,7 +5933,7 @@ HOTPATH_FN void torch_builder::distributed(std::string_view value) {
     if (key == "backend" && in.string(text)) out_.about.backend.assign(text.substr(0, 64));
     else if (key == "rank" && read_id(in, v) && v < (1u << 30)) out_.about.rank = static_cast<int>(v);
     else if (key == "world_size" && read_id(in, v) && v < (1u << 30)) out_.about.world_size = static_cast<int>(v);
-    else if (key == "nccl_version" && in.string(text)) out_.about.more.emplace_back("nccl_version", text.substr(0, 64));
+    else if (key == "nccl_version" && in.string(text)) fact("nccl_version", text.substr(0, 64));
   });
 }
 
@@ -5829,19 +5942,19 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
   constexpr std::string_view kept[] = {"schemaVersion", "cupti_version", "cuda_runtime_version", "cuda_driver_version", "roctracer_version", "hip_runtime_version",
                                        "hip_driver_version", "displayTimeUnit", "profile_memory", "with_flops", "with_modules", "vllm_version"};
   const bool on = value == "1" || value == "true";
-  if (key == "deviceProperties") return device_properties(value);
+  if (key == "deviceProperties") return out_.devices.empty() ? device_properties(value) : void();
   if (key == "distributedInfo") return distributed(value);
   if (key == "with_stack") out_.about.with_stack = on;
   if (key == "record_shapes") out_.about.record_shapes = on;
-  if (key == "vllm_version") root_words_.emplace_back("vllm");
-  if (key == "baseTimeNanoseconds") {
+  if (key == "vllm_version" && root_words_.empty()) root_words_.emplace_back("vllm");
+  if (key == "baseTimeNanoseconds" && !base_given_) {
     json::reader in(value, json::mode::tolerant_text);
     base_given_ = in.integer(base_ns_);
   }
   for (const std::string_view k : kept)
     if (k == key && value.size() <= 64 && !value.empty() && value[0] != '{' && value[0] != '[') {
       if (value[0] == '"') value = value.substr(1, value.size() - 2);
-      out_.about.more.emplace_back(key, value);
+      fact(key, value);
     }
 }
 
@@ -5856,12 +5969,14 @@ HOTPATH_FN void torch_builder::match_halves() {
     return a.byte < b.byte;
   });
   std::vector<std::size_t> open;
+  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
   const auto close = [&](std::int64_t at, bool matched) {
     event_row e = halves_[open.back()];
     open.pop_back();
+    --open_of[e.name];
     if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
-    e.duration = at - e.begin;
     ++categories_[e.category].count;
+    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
     args_ = e.args, args_used_ = true;
     store(e);
   };
@@ -5869,8 +5984,9 @@ HOTPATH_FN void torch_builder::match_halves() {
     const event_row& e = halves_[i];
     if (e.phase == 'B') {
       open.push_back(i);
+      ++open_of[e.name];
     } else {
-      std::size_t depth = open.size();
+      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
       while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
       if (depth == 0) {
         out_.count(trace_fault::unmatched_end, e.byte);
@@ -5887,22 +6003,20 @@ HOTPATH_FN void torch_builder::match_halves() {
 
 // SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
 HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
-  const auto prefix = [&](const model::track& t) {
-    const std::string_view pid = out_.names[t.pid];
-    const auto close = pid.find("] ");
-    if (pid.size() < 5 || pid[0] != '[' || close == std::string_view::npos || close > 64 || pid[2] != 'P') return std::string_view();
-    return pid.substr(1, close - 1);
-  };
+  constexpr std::uint32_t most_processes = UINT16_MAX;
   std::vector<name_id> prefixes;
+  hotpath::detail::id_index number_of;
+  std::uint64_t beyond = 0;
   for (model::track& t : out_.tracks) {
-    const std::string_view p = prefix(t);
+    const std::string_view p = process_of_pid(out_.names[t.pid]);
     if (p.empty()) continue;
     const name_id id = out_.names.intern(p);
-    std::size_t i = 0;
-    while (i < prefixes.size() && prefixes[i] != id) ++i;
-    if (i == prefixes.size() && i < UINT16_MAX) prefixes.push_back(id);
-    t.process = static_cast<std::uint16_t>(i < prefixes.size() ? i : 0);
+    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
+    if (i == most_processes) ++beyond;
+    else if (i == prefixes.size()) prefixes.push_back(id);
+    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
   }
+  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
   out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
   for (std::size_t i = 0; i < out_.processes.size(); ++i) {
     model::process& p = out_.processes[i];
@@ -5912,7 +6026,7 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
       const std::string_view label = out_.names[prefixes[i]];
       p.label = prefixes[i];
       std::uint64_t rank = 0;
-      if (id_of(label.substr(2), rank)) p.rank = static_cast<int>(rank);  // one number only: TP03
+      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
     }
   }
   if (prefixes.empty()) {
@@ -5950,17 +6064,14 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
 }
 
 HOTPATH_FN void torch_builder::find_duplicates() {
-  std::vector<std::uint64_t> ids;
-  ids.reserve(out_.api.size());
+  struct call { std::uint64_t id; std::uint16_t process; };
+  std::vector<call> calls;
+  calls.reserve(out_.api.size());
+  for (const model::api_call& c : out_.api)
+    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
+  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
   std::uint64_t twice = 0;
-  for (std::size_t p = 0; p < out_.processes.size(); ++p) {
-    ids.clear();
-    for (const model::api_call& c : out_.api)
-      if (c.correlation != no_id && c.correlation != 0 && out_.tracks[c.track].process == p) ids.push_back(c.correlation);
-    if (ids.empty()) continue;
-    sort_in_place(ids, [](std::uint64_t a, std::uint64_t b) { return a < b; });
-    for (std::size_t i = 1; i < ids.size(); ++i) twice += ids[i] == ids[i - 1];
-  }
+  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
   out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
 }
 
@@ -5990,21 +6101,15 @@ HOTPATH_FN void torch_builder::finish(std::string_view path) {
     if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
   for (const category& c : categories_)
     if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
-  // Names beyond the limits, counted by event: the number does not depend on who read what.
-  if (out_.names.cut() != 0 || out_.names.find(name_table::beyond_limit) != 0 || out_.names.size() != 0) {
+  // Names beyond the limit, counted by event: the number does not depend on who read what.
+  if (out_.names.refused() != 0) {
     const name_id beyond = out_.names.find(name_table::beyond_limit);
-    std::uint64_t shared = 0, cut = 0;
-    std::vector<bool> is_long(out_.names.size());
-    bool any = beyond != 0;
-    for (name_id i = 0; i < out_.names.size(); ++i)
-      if (out_.names[i].size() >= options_.names.bytes) is_long[i] = true, any = true;
+    std::uint64_t shared = 0;
     const auto look = [&](const auto& rows) {
-      if (!any) return;
-      for (const auto& r : rows) shared += beyond != 0 && r.name == beyond, cut += is_long[r.name];
+      for (const auto& r : rows) shared += r.name == beyond;
     };
     look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
     out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
-    out_.count(trace_fault::long_name, std::nullopt, "names were cut", cut);
   }
   out_.sort();
 }
@@ -6035,9 +6140,21 @@ class torch_reader {
     } else {
       for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
       std::vector<threading::thread> helpers(threads_ - 1);
+      // Whatever ends this block: no helper outlives it.
+      struct ending {
+        torch_reader& reader;
+        std::vector<threading::thread>& helpers;
+        ~ending() {
+          {
+            const threading::lock held(reader.mutex_);
+            reader.over_ = true;
+          }
+          reader.changed_.notify_all();
+          for (threading::thread& t : helpers) t.join();
+        }
+      } const all_end{*this, helpers};
       for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
       work();
-      for (threading::thread& t : helpers) t.join();
     }
     if (document_.failed()) {
       error e = *document_.failed();
@@ -6049,13 +6166,7 @@ class torch_reader {
       e.source.assign(path_);
       return e;
     }
-    if (chunks_.over_limit()) {
-      std::string note = "the text is longer than ";
-      note.append(std::to_string(options_.text)).append(" bytes, the rest was left out");
-      timeline_.count(trace_fault::truncated, options_.text, note, document_.about.complete ? 1 : 0);
-      for (model::trace_loss& l : timeline_.lost)
-        if (l.fault == trace_fault::truncated) l.note = note;
-    }
+    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
     timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
     timeline_.about.text_bytes = document_.about.text_bytes;
     builder_.finish(path_);
@@ -6065,7 +6176,7 @@ class torch_reader {
  private:
   enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
   struct slot {
-    explicit slot(const read_options& o) : builder(part, o), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
+    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
     text_chunk text;
     model::timeline part;
     torch_builder builder;
@@ -6297,26 +6408,24 @@ class chrome_writer {
   // ---- where events go
   // Of one process a GPU has its ordinal as pid, as Kineto does. Of several, each pid tells its process, in the way of traces that SGLang merged:
   // "[TP03] 4711" is rank 3. Our reader and others tell processes apart by it.
-  std::string prefix_of(std::uint16_t process) const {
-    if (t_.processes.size() < 2) return {};
-    bool ranks = process < t_.processes.size();
-    for (std::size_t p = 0; ranks && p < t_.processes.size(); ++p) {
-      ranks = t_.processes[p].rank.has_value();
-      for (std::size_t q = 0; ranks && q < p; ++q) ranks = t_.processes[p].rank != t_.processes[q].rank;
-    }
+  std::string prefix_of(std::uint16_t process, bool ranks) const {
     const std::string n = std::to_string(ranks ? *t_.processes[process].rank : static_cast<int>(process));
     std::string s = ranks ? "[TP" : "[NP";
     return s.append(n.size() < 2 ? 2 - n.size() : 0, '0').append(n).append(ranks ? "] " : " no rank] ");
   }
   std::string pid_of(const model::track& k) const {
     const std::string_view pid = t_.name(k.pid);
-    const bool told = pid.size() > 4 && pid[0] == '[' && pid[2] == 'P' && pid.find("] ") != std::string_view::npos;
-    std::string s = told ? std::string() : prefixes_[k.process < prefixes_.size() ? k.process : 0];
+    std::string s = !process_of_pid(pid).empty() ? std::string() : prefixes_[k.process < prefixes_.size() ? k.process : 0];
     return s.append(pid);
   }
   std::string gpu_pid(std::uint16_t process, std::uint16_t device) const { return prefixes_[process < prefixes_.size() ? process : 0] + std::to_string(device); }
   void places() {
-    for (std::size_t p = 0; p == 0 || p < t_.processes.size(); ++p) prefixes_.push_back(prefix_of(static_cast<std::uint16_t>(p)));
+    const std::size_t n = t_.processes.size();
+    hotpath::detail::id_index seen;
+    bool ranks = true;  // each has one of its own
+    for (std::size_t p = 0; ranks && p < n; ++p)
+      if (ranks = t_.processes[p].rank.has_value(); ranks) seen.insert(0, static_cast<std::uint64_t>(*t_.processes[p].rank), 0, &ranks);
+    for (std::size_t p = 0; p == 0 || p < n; ++p) prefixes_.push_back(n < 2 ? std::string() : prefix_of(static_cast<std::uint16_t>(p), ranks));
     for (const model::track& k : t_.tracks) {
       std::string s = "\"pid\":" + token(pid_of(k));
       places_.push_back(s.append(",\"tid\":").append(token(t_.name(k.tid))));
