@@ -82,23 +82,23 @@ class sha256 {
 };
 
 struct file_facts {
-  std::string sha256;
+  std::optional<std::string> sha256;  // nothing where the file could not be read a second time: it is a pipe, it changed, it is gone
   bool gzip = false;
 };
-file_facts look_at_file(const std::string& path) {
+file_facts look_at_file(const std::string& path, std::uint64_t bytes) {
   file_facts out;
   class sha256 sum;
   std::FILE* const f = std::fopen(path.c_str(), "rb");
   if (f == nullptr) return out;
   std::string part(1 << 16, '\0');
-  bool first = true;
-  for (std::size_t n; (n = std::fread(part.data(), 1, part.size(), f)) != 0; first = false) {
-    if (first) out.gzip = part.starts_with("\x1f\x8b");
+  std::uint64_t seen = 0;
+  for (std::size_t n; (n = std::fread(part.data(), 1, part.size(), f)) != 0; seen += n) {
+    if (seen == 0) out.gzip = part.starts_with("\x1f\x8b");
     sum.add({part.data(), n});
     progress::check();
   }
+  if (std::ferror(f) == 0 && seen != 0 && seen == bytes) out.sha256 = sum.hex();
   std::fclose(f);
-  out.sha256 = sum.hex();
   return out;
 }
 
@@ -132,7 +132,8 @@ std::string_view format_name(trace_format f) {
 
 // Microseconds, to the nanosecond: 11665.76
 std::string microseconds(nanoseconds n) {
-  std::string s = std::to_string(n.ns / 1000), rest = std::to_string(1000 + (n.ns < 0 ? -n.ns : n.ns) % 1000).substr(1);
+  const std::int64_t part = n.ns % 1000;
+  std::string s = std::to_string(n.ns / 1000), rest = std::to_string(1000 + (part < 0 ? -part : part)).substr(1);
   if (n.ns < 0 && n.ns > -1000) s = "-0";
   while (!rest.empty() && rest.back() == '0') rest.pop_back();
   return rest.empty() ? s : s + "." + rest;
@@ -154,7 +155,7 @@ step_counts count_steps(const model::timeline& t, const std::string& path) {
 }
 
 std::string info_json(const model::timeline& t, const kernel::trace_facts& f, const step_counts& steps, const std::string& path) {
-  const file_facts file = look_at_file(path);
+  const file_facts file = look_at_file(path, t.about.file_bytes);
   std::string out;
   json::writer w{out, 2};
   const auto counts = [&](std::string_view key, const auto& pairs, auto&& name) {
@@ -319,36 +320,51 @@ class written_file {
 #endif
     return file_.open();
   }
+  ~written_file() {
+#ifdef HOTPATH_HAS_ZLIB
+    if (gzip_) ::deflateEnd(&stream_);
+#endif
+  }
+  written_file(const written_file&) = delete;
+  written_file& operator=(const written_file&) = delete;
   bool operator()(std::string_view bytes) {
     progress::check();
-    return gzip_ ? pack(bytes, false) : file_.write(bytes);
+    return gzip_ ? pack(bytes, false) : put(bytes);
   }
+  // Only what is whole gets its name.
   result<void> close() {
-    if (gzip_) pack({}, true);
+    if (gzip_ && !pack({}, true) && !refused_) return error{.code = errc::io, .detail = "zlib could not compress it", .source = "--output"};
     return file_.close();
+  }
+  // Of a writer that failed, why: what the file says tells more, where the file is the reason. Nothing gets its name.
+  error why(const error& e) {
+    if (refused_)
+      if (auto closed = file_.close(); !closed) return closed.error();
+    return e;
   }
 
  private:
+  bool put(std::string_view bytes) { return !(refused_ = !file_.write(bytes)); }
 #ifdef HOTPATH_HAS_ZLIB
   bool pack(std::string_view bytes, bool last) {
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
     stream_.avail_in = static_cast<uInt>(bytes.size());
     char out[1 << 16];
-    bool good = true;
+    int rc = Z_OK;
     do {
       stream_.next_out = reinterpret_cast<Bytef*>(out), stream_.avail_out = sizeof out;
-      ::deflate(&stream_, last ? Z_FINISH : Z_NO_FLUSH);
-      good = file_.write({out, sizeof out - stream_.avail_out});
-    } while (good && stream_.avail_out == 0);
-    if (last) ::deflateEnd(&stream_);
-    return good;
+      rc = ::deflate(&stream_, last ? Z_FINISH : Z_NO_FLUSH);
+      if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) return false;  // Z_BUF_ERROR: nothing was left to do
+      if (!put({out, sizeof out - stream_.avail_out})) return false;
+    } while (stream_.avail_out == 0);
+    return !last || rc == Z_STREAM_END;
   }
   z_stream stream_{};
 #else
   bool pack(std::string_view, bool) { return false; }
 #endif
   output_file file_;
-  bool gzip_;
+  bool gzip_, refused_ = false;
 };
 
 bool is_perfetto_name(std::string_view path) { return path.ends_with(".pftrace") || path.ends_with(".perfetto-trace") || path.ends_with(".pb") || path.ends_with(".perfetto"); }
@@ -363,8 +379,8 @@ result<trace::written> write(const model::timeline& t, bool perfetto, const std:
   written_file file(path);
   if (auto opened = file.open(); !opened) return opened.error();
   auto w = perfetto ? trace::write_perfetto(t, file) : trace::write_chrome(t, file);
-  auto closed = file.close();  // its error says more than the writer's
-  if (!closed) return closed.error();
+  if (!w) return file.why(w.error());
+  if (auto closed = file.close(); !closed) return closed.error();
   return w;
 }
 
@@ -425,9 +441,11 @@ exit_code repair(const trace_flags& flags) {
   if (auto opened = file.open(); !opened) return fail(opened.error(), code_of(opened.error()));
   auto r = trace::repair<inflater>(path, file, o);
   bar.clear();
-  if (!r && r.error().code != errc::io) return fail(r.error(), code_of(r.error()));
+  if (!r) {
+    const error e = file.why(r.error());
+    return fail(e, code_of(e));
+  }
   if (auto closed = file.close(); !closed) return fail(closed.error(), exit_code::unusable);
-  if (!r) return fail(r.error(), exit_code::unusable);
   say_losses(path, r->about.lost);
   if (r->lost_around) say(path + ": text around the events was no JSON and was left out");
   if (r->closed) say(path + ": the end of the document was missing and was written");
@@ -532,8 +550,11 @@ exit_code slice(const trace_flags& flags) {
     if (auto opened = file.open(); !opened) return fail(opened.error(), code_of(opened.error()));
     const auto r = trace::slice_file<inflater>(path, *t, s, file, o);
     bar.clear();
+    if (!r) {
+      const error e = file.why(r.error());
+      return fail(e, code_of(e));
+    }
     if (auto closed = file.close(); !closed) return fail(closed.error(), exit_code::unusable);
-    if (!r) return fail(r.error(), code_of(r.error()));
     kept = r->kept, gpu = r->gpu, bytes = r->bytes, left_out = r->dropped;
   }
   say_losses(path, t->lost);

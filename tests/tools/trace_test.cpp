@@ -214,6 +214,20 @@ TEST_CASE("tools: trace convert writes a file that appears whole, replaces a reg
   CHECK(document::parse(hotpath({"trace", "info", "m.json", "--json"}).out)["kernels"] == document::parse(hotpath({"trace", "info", *nsys, "--json"}).out)["kernels"]);
 }
 
+TEST_CASE("tools: a slice that fails while it is written leaves the older output as it was") {
+  const tool hotpath;
+  hotpath.dir.write("r.json", trace_of(0, "1700000000000000000"));
+  hotpath.dir.write("old.json", "something older");
+  // Four descriptors are enough to read the trace, and to open the output, but not to read the trace again.
+  const std::string script = "ulimit -n 4; exec " + std::string(HOTPATH_TOOL) + " trace slice r.json --step 1 --output old.json";
+  const auto f = hotpath_test::run({"sh", "-c", script}, {.directory = hotpath.dir.path()});
+  CAPTURE(f.err);
+  CHECK(f.code == 3);
+  CHECK(has(f.err, "r.json"));
+  CHECK(hotpath_test::read_file(hotpath.dir.file("old.json")) == "something older");
+  CHECK(files_in(hotpath.dir.path()) == list{"old.json", "r.json"});
+}
+
 TEST_CASE("tools: trace commands have help of 80 columns, and say what is missing or unknown") {
   const tool hotpath;
   for (const char* command : {"", "info", "slice", "merge", "repair", "convert"}) {
