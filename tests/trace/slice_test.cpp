@@ -152,6 +152,64 @@ TEST_CASE("trace: a slice by step holds what was launched within it, whenever th
   CHECK(c.events("user_annotation").size() == 1);
 }
 
+TEST_CASE("trace: a slice by time and step holds what is in both, on the host too, and a kernel of no duration at its begin") {
+  model::timeline t;
+  t.processes.resize(1);
+  const std::uint32_t host = add_track(t, "1", "1"), stream = add_track(t, "0", "7");
+  for (int i = 0; i < 100; ++i) {
+    const auto id = static_cast<std::uint64_t>(i);
+    const nanoseconds at{i * 10'000};
+    t.ops.push_back({.begin = at, .duration = 6_us, .external = id, .name = t.names.intern("aten::mm"), .track = host});
+    t.api.push_back({.begin = at + 1_us, .duration = 2_us, .correlation = id, .external = id, .name = t.names.intern("cudaLaunchKernel"), .track = host});
+    t.gpu.push_back({.begin = at + 5_us, .duration = i == 20 ? 0_us : 4_us, .correlation = id, .external = id, .name = t.names.intern("k"), .stream = 7, .track = stream});
+  }
+  t.sort();
+  std::vector<trace::host_range> all;
+  for (int i = 99; i >= 0; --i) all.push_back({.begin = nanoseconds{i * 10'000}, .end = nanoseconds{i * 10'000 + 12'000}, .process = 0});  // backwards, and they overlap
+  all.push_back({.begin = 0_us, .end = 1_s, .process = 1});                                                                          // of somebody else
+  const trace::selection both{.time = trace::time_range{.begin = 205_us, .end = 250_us}, .steps = all};
+  const model::timeline part = trace::slice(t, both);
+  CHECK(part.gpu.size() == 5);   // 20, which has no duration and is at 205, to 24
+  CHECK(part.api.size() == 5);
+  CHECK(part.ops.size() == 5);
+  const trace::selection some{.time = trace::time_range{.begin = 205_us, .end = 250_us}, .steps = std::vector<trace::host_range>{{.begin = 220_us, .end = 231_us}, {.begin = 900_us, .end = 950_us}}};
+  CHECK(trace::slice(t, some).gpu.size() == 1);   // launched at 221 us; the launch at 231 us is behind the range
+  CHECK(trace::slice(t, some).ops.size() == 2);
+  std::string text;
+  auto keep = [&](std::string_view bytes) { text += bytes; return true; };
+  REQUIRE(trace::write_chrome(t, keep));
+  const hotpath_test::temp_dir dir;
+  const std::string path = dir.write("t.json", text);
+  const auto again = trace::read(path);
+  REQUIRE(again);
+  const cut c = slice_of<trace::plain>(path, *again, both);
+  CHECK(c.about.gpu == 5);
+  CHECK(c.events("cuda_runtime").size() == 5);
+  CHECK(c.events("cpu_op").size() == 5);
+}
+
+TEST_CASE("trace: the old names of categories, and those of other vendors, are the same classes in both kinds of slice") {
+  std::string text = "{\"traceEvents\": [";
+  const char* const categories[] = {"Kernel", "Memcpy", "Memset", "Operator", "Runtime", "hip_runtime", "cuda_driver", "hip_sync", "elsewhere"};
+  for (std::size_t i = 0; i < std::size(categories); ++i)
+    text.append(i == 0 ? "" : ",").append(R"({"ph": "X", "cat": ")").append(categories[i]).append(R"(", "name": ")").append(i == 6 ? "cuLaunchKernel" : "n").append(R"(", "pid": 1, "tid": 1, "ts": )")
+        .append(std::to_string(10 * i)).append(R"(, "dur": 1, "args": {"correlation": 5}})");
+  const hotpath_test::temp_dir dir;
+  const std::string path = dir.write("old.json", text + "]}");
+  const auto t = trace::read(path);
+  REQUIRE(t);
+  CHECK(slice_of<trace::plain>(path, *t, {}).about.gpu == 3);
+  CHECK(slice_of<trace::plain>(path, *t, {.time = trace::time_range{.begin = 0_us, .end = 15_us}}).about.gpu == 2);
+  const std::pair<const char*, std::size_t> expected[] = {{"gpu_memcpy", 1}, {"Memcpy", 1}, {"kernel", 1}, {"cuda_runtime", 2}, {"hip_runtime", 2}, {"Runtime", 2}, {"CUDA_DRIVER", 1}, {"cpu_op", 1}, {"cuda_sync", 1}, {"hip_sync", 1}};
+  for (const auto& [category, n] : expected) {
+    CAPTURE(std::string(category));
+    const trace::selection s{.categories = {category}};
+    CHECK(total(trace::slice(*t, s)) == n);
+    CHECK(slice_of<trace::plain>(path, *t, s).about.kept == n);
+  }
+  CHECK(slice_of<trace::plain>(path, *t, {.categories = {"elsewhere"}}).about.kept == 1);
+}
+
 TEST_CASE("trace: a slice by rank keeps one process of a merged trace, one by category only its categories") {
   model::timeline t = rich(5_us);
   t.processes.push_back({.pid = t.names.intern("9"), .name = 0, .label = 0, .rank = 5, .rank_from_name = false, .source = {}, .clock = model::clock_kind::own, .shift = {}, .unix_offset = t.processes[0].unix_offset});

@@ -5,6 +5,7 @@
 #include <hotpath/core/sort.hpp>
 #include <hotpath/trace/detail/links.hpp>
 #include <hotpath/trace/slice.hpp>
+#include <hotpath/trace/torch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace {
 
@@ -13,28 +14,58 @@ HOTPATH_FN time_range after_first_gpu(const model::timeline& t, time_range relat
   for (const model::gpu_event& e : t.gpu) if (e.begin.ns < first) first = e.begin.ns;
   if (t.gpu.empty()) detail::each_interval(t, [&](nanoseconds begin, nanoseconds) { if (begin.ns < first) first = begin.ns; });
   if (first == INT64_MAX) first = 0;
-  const auto plus = [&](nanoseconds n) {
-    std::int64_t sum = 0;
-    return nanoseconds{__builtin_add_overflow(first, n.ns, &sum) ? (n.ns < 0 ? INT64_MIN : INT64_MAX) : sum};
-  };
-  return {plus(relative.begin), plus(relative.end)};
+  return {nanoseconds{first} + relative.begin, nanoseconds{first} + relative.end};
 }
 
 namespace detail {
 
 constexpr std::string_view category_name(model::gpu_kind k) { return k == model::gpu_kind::copy ? "gpu_memcpy" : k == model::gpu_kind::set ? "gpu_memset" : "kernel"; }
+constexpr std::string_view api_category(bool driver) { return driver ? "cuda_driver" : "cuda_runtime"; }
+
+// The one word for all that a file may call a class of events; what has no class keeps its own.
+inline std::string_view category_name(event_class what, bool driver, std::string_view text) {
+  using enum event_class;
+  switch (what) {
+    case kernel: return "kernel";
+    case copy: return "gpu_memcpy";
+    case set: return "gpu_memset";
+    case api: return api_category(driver);
+    case op: return "cpu_op";
+    case frame: return "python_function";
+    case annotation: return "user_annotation";
+    case gpu_annotation: return "gpu_user_annotation";
+    case sync: return "cuda_sync";
+    case other: break;
+  }
+  return text;
+}
 
 HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t), selection_(s) {
   for (const model::process& p : t.processes) fits_.push_back(!s.rank || p.rank == s.rank);
+  for (const std::string& c : s.categories) {
+    const std::string lower = text::lower(c);
+    const event_class as_written = class_of(c);
+    categories_.emplace_back(category_name(as_written == event_class::other ? class_of(lower) : as_written, lower.ends_with("_driver"), c));
+  }
+  if (s.steps) for (const host_range& r : *s.steps) if (r.begin <= r.end) ranges_.push_back(r);
+  sort_in_place(ranges_, [](const host_range& a, const host_range& b) { return a.process != b.process ? a.process < b.process : a.begin < b.begin; });
+  std::size_t apart = 0;
+  for (const host_range& r : ranges_) {
+    if (apart != 0 && ranges_[apart - 1].process == r.process && r.begin <= ranges_[apart - 1].end) {
+      if (ranges_[apart - 1].end < r.end) ranges_[apart - 1].end = r.end;
+    } else {
+      ranges_[apart++] = r;
+    }
+  }
+  ranges_.resize(apart);
   const rows<launch_link> links = launch_links(t);
   gpu_kept_.resize(t.gpu.size());
   std::vector<bool> launched(s.steps ? t.gpu.size() : 0);
   if (s.steps)
-    for (const launch_link& l : links) launched[l.gpu] = overlaps(t.api[l.api].begin.ns, t.api[l.api].begin.ns + 1, t.gpu[l.gpu].process);
+    for (const launch_link& l : links) launched[l.gpu] = in_steps(t.api[l.api].begin.ns, t.api[l.api].begin.ns, t.gpu[l.gpu].process);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     const model::gpu_event& e = t.gpu[i];
-    const bool in_time = !s.time || overlaps(e.begin.ns, e.end().ns, e.process);
-    gpu_kept_[i] = rank_fits(e.process) && (s.steps ? launched[i] && (!s.time || (e.begin < s.time->end && e.end() > s.time->begin)) : in_time);
+    gpu_kept_[i] = rank_fits(e.process) && in_time(e.begin.ns, e.end().ns) && (!s.steps || launched[i]);
     if (!gpu_kept_[i]) continue;
     if (e.begin.ns < gpu_begin_) gpu_begin_ = e.begin.ns;
     if (e.end().ns > gpu_end_) gpu_end_ = e.end().ns;
@@ -67,19 +98,19 @@ HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t),
 }
 
 HOTPATH_FN bool slicer::category_fits(std::string_view category) const {
-  if (selection_.categories.empty()) return true;
-  for (const std::string& c : selection_.categories) if (text::equal_ignoring_case(c, category)) return true;
+  if (categories_.empty()) return true;
+  for (const std::string& c : categories_) if (text::equal_ignoring_case(c, category)) return true;
   return false;
 }
 
-// With the ranges of the host; everything overlaps where nothing is asked for. An event of duration 0 overlaps the range that it begins in.
-HOTPATH_FN bool slicer::overlaps(std::int64_t begin, std::int64_t end, std::uint16_t process) const {
-  const auto meets = [&](nanoseconds b, nanoseconds e) { return begin < e.ns && (end > b.ns || begin >= b.ns); };
-  if (selection_.steps) {
-    for (const host_range& r : *selection_.steps) if (r.process == process && meets(r.begin, r.end)) return true;
-    return false;
-  }
-  return !selection_.time || meets(selection_.time->begin, selection_.time->end);
+// An event of duration 0 overlaps the range that it begins in. Everything overlaps where nothing is asked for.
+constexpr bool meets(std::int64_t begin, std::int64_t end, nanoseconds from, nanoseconds to) { return begin < to.ns && (end > from.ns || begin >= from.ns); }
+HOTPATH_FN bool slicer::in_time(std::int64_t begin, std::int64_t end) const { return !selection_.time || meets(begin, end, selection_.time->begin, selection_.time->end); }
+HOTPATH_FN bool slicer::in_steps(std::int64_t begin, std::int64_t end, std::uint16_t process) const {
+  if (!selection_.steps) return true;
+  const host_range *const last = ranges_.data() + ranges_.size(),
+                   *const r = find_first_not(ranges_.data(), last, [=](const host_range& x) { return x.process < process || (x.process == process && x.end.ns <= begin); });
+  return r != last && r->process == process && meets(begin, end, r->begin, r->end);
 }
 
 HOTPATH_FN bool slicer::has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const {
@@ -106,11 +137,10 @@ HOTPATH_FN bool slicer::host(const model::api_call& e) const {
 HOTPATH_FN bool slicer::host(const model::cpu_op& e) const { return around(e) || (e.external != model::no_id && rank_fits(t_.process_of(e.track)) && has(externals_, t_.process_of(e.track), e.external)); }
 HOTPATH_FN bool slicer::host(const model::annotation& e) const {
   if (e.kind != model::annotation_kind::gpu_user) return around(e);
-  if (whole() || !selection_.steps) return rank_fits(t_.process_of(e.track)) && (whole() || overlaps(e.begin.ns, e.end().ns, t_.process_of(e.track)));
-  return rank_fits(t_.process_of(e.track)) && in_gpu_span(e.begin.ns, e.end().ns);
+  return rank_fits(t_.process_of(e.track)) && on_gpu(e.begin.ns, e.end().ns);
 }
 HOTPATH_FN bool slicer::sync(const model::sync_event& e) const {
-  return rank_fits(e.process) && (selection_.steps ? in_gpu_span(e.begin.ns, e.end().ns) : overlaps(e.begin.ns, e.end().ns, e.process));
+  return rank_fits(e.process) && on_gpu(e.begin.ns, e.end().ns);
 }
 
 HOTPATH_FN model::timeline slicer::timeline() const {
@@ -121,9 +151,7 @@ HOTPATH_FN model::timeline slicer::timeline() const {
   for (std::size_t i = 0; i < t_.gpu.size(); ++i)
     if (gpu_kept_[i] && category_fits(category_name(t_.gpu[i].kind))) out.gpu.push_back(t_.gpu[i]);
   for (const model::api_call& e : t_.api) {
-    const std::string_view name = t_.name(e.name);
-    const bool driver = name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z';
-    if (host(e) && category_fits(driver ? "cuda_driver" : "cuda_runtime")) out.api.push_back(e);
+    if (host(e) && category_fits(api_category(is_driver_call(t_.name(e.name))))) out.api.push_back(e);
   }
   const bool ops = category_fits("cpu_op"), frames = category_fits("python_function"), syncs = category_fits("cuda_sync");
   if (ops) for (const model::cpu_op& e : t_.ops) if (host(e)) out.ops.push_back(e);
@@ -173,27 +201,25 @@ HOTPATH_FN bool slicer::keep(const event_view& e) {
   const place at = where(e);
   if (!rank_fits(at.process)) return false;
   if (e.phase == 'M') return true;
-  const std::string category = text::lower(e.category);
-  if (!category_fits(category)) return false;
-  const std::int64_t begin = e.ts ? e.ts->ns : 0;
-  std::int64_t end = begin;
-  if (e.dur && __builtin_add_overflow(begin, e.dur->ns, &end)) end = INT64_MAX;
-  const bool is_gpu = category == "kernel" || category == "gpu_memcpy" || category == "gpu_memset";
-  if (whole()) return gpu += is_gpu && e.phase == 'X', true;
+  using enum event_class;
+  const event_class what = class_of(e.category);
+  if (!category_fits(category_name(what, is_driver_call(e.name), e.category))) return false;
+  const std::int64_t begin = e.ts ? e.ts->ns : 0, end = (nanoseconds{begin} + e.dur.value_or(nanoseconds{})).ns;
+  const bool is_gpu = e.phase == 'X' && (what == kernel || what == copy || what == set);
+  if (whole()) return gpu += is_gpu, true;
   if (!e.ts) return false;
   if (e.phase == 's' || e.phase == 'f' || e.phase == 't') return has(correlations_, at.process, ids_of(e.raw).flow);
   if (e.phase != 'X') return overlaps(begin, end, at.process);
   if (is_gpu) {
-    bool kept = !selection_.steps && overlaps(begin, end, at.process);
-    if (selection_.steps) kept = has(correlations_, at.process, ids_of(e.raw).correlation) && (!selection_.time || (begin < selection_.time->end.ns && end > selection_.time->begin.ns));
+    const bool kept = in_time(begin, end) && (!selection_.steps || has(correlations_, at.process, ids_of(e.raw).correlation));
     gpu += kept;
     return kept;
   }
-  if (category.ends_with("_sync") || category == "gpu_user_annotation") return selection_.steps ? in_gpu_span(begin, end) : overlaps(begin, end, at.process);
+  if (what == sync || what == gpu_annotation) return on_gpu(begin, end);
   if (overlaps(begin, end, at.process)) return true;
-  if (category.ends_with("_runtime") || category.ends_with("_driver")) return has(correlations_, at.process, ids_of(e.raw).correlation);
-  if (category == "cpu_op" && has(externals_, at.process, ids_of(e.raw).external)) return true;
-  return (category == "cpu_op" || category == "python_function" || category == "user_annotation") && around_kept(at.track, begin, end);
+  if (what == api) return has(correlations_, at.process, ids_of(e.raw).correlation);
+  if (what == op && has(externals_, at.process, ids_of(e.raw).external)) return true;
+  return (what == op || what == frame || what == annotation) && around_kept(at.track, begin, end);
 }
 
 }  // namespace detail

@@ -5,7 +5,7 @@
 //     model::timeline part = trace::slice(t, some);
 //     auto s = trace::slice_file<trace::zlib>("rank0.json.gz", t, some, keep);       // the events as they stand in the file, arguments and all
 //
-//   By time: what overlaps [begin, end) on its own side. By step: GPU events that were launched within a range of the host. With each GPU event comes what it points to: its
+//   By time: what overlaps [begin, end) on its own side. By step: GPU events that were launched within a range of the host. By both: what is in both. With each GPU event comes what it points to: its
 //   launch, the operator that it belongs to, and the operators, Python frames and annotations around both. Metadata stays.
 //   `categories` narrows all of that: only these are kept. Cost: one pass, binary searches. Thread safety: no state.
 #pragma once
@@ -32,7 +32,7 @@ struct selection {
   std::optional<time_range> time = {};         // on the timeline's clock
   std::optional<std::vector<host_range>> steps = {};   // of annotations that mark steps
   std::optional<int> rank = {};
-  std::vector<std::string> categories = {};    // kernel, gpu_memcpy, gpu_memset, cuda_runtime, cuda_driver, cpu_op, python_function, user_annotation, ...
+  std::vector<std::string> categories = {};    // any name of a class: kernel, gpu_memcpy, gpu_memset, cuda_runtime, cuda_driver, cpu_op, python_function, user_annotation, ...
 };
 
 // A range given relative to the begin of the first GPU event (of the first event, where no GPU event is).
@@ -64,10 +64,13 @@ class slicer {
 
   bool rank_fits(std::uint16_t process) const { return !selection_.rank || (process < fits_.size() && fits_[process]); }
   bool category_fits(std::string_view category) const;
-  bool overlaps(std::int64_t begin, std::int64_t end, std::uint16_t process) const;
+  bool in_time(std::int64_t begin, std::int64_t end) const;
+  bool in_steps(std::int64_t begin, std::int64_t end, std::uint16_t process) const;
+  bool overlaps(std::int64_t begin, std::int64_t end, std::uint16_t process) const { return in_time(begin, end) && in_steps(begin, end, process); }  // of the host
   bool has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const;
   bool around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const;
   bool in_gpu_span(std::int64_t begin, std::int64_t end) const { return begin < gpu_end_ && (end > gpu_begin_ || begin >= gpu_begin_); }
+  bool on_gpu(std::int64_t begin, std::int64_t end) const { return in_time(begin, end) && (!selection_.steps || in_gpu_span(begin, end)); }  // of the device, beside its work
   template <class E> bool around(const E& e) const;
   bool host(const model::api_call& e) const;
   bool host(const model::cpu_op& e) const;
@@ -78,6 +81,8 @@ class slicer {
 
   const model::timeline& t_;
   const selection& selection_;
+  std::vector<std::string> categories_;        // canonical words
+  std::vector<host_range> ranges_;             // of the steps, by process and begin; they do not meet
   std::vector<bool> fits_, gpu_kept_;          // by process; by GPU event
   std::vector<id> correlations_, externals_;   // of kept GPU events and their launches, sorted
   std::vector<point> points_;                  // launches and operators of kept GPU events, sorted

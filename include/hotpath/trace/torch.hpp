@@ -19,6 +19,7 @@ namespace hotpath::inline HOTPATH_ABI::trace {
 namespace detail {
 
 enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annotation, gpu_annotation, sync, other };
+event_class class_of(std::string_view category);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {

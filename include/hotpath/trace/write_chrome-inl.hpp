@@ -246,9 +246,7 @@ class chrome_writer {
     end();
   }
   void api(const model::api_call& e) {
-    const std::string_view name = t_.name(e.name);
-    // The driver's calls are cuLaunchKernel, cuMemcpy...: "cu" and a capital.
-    begin(name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z' ? "cuda_driver" : "cuda_runtime", e.name, place(e.track), e.begin, e.duration);
+    begin(is_driver_call(t_.name(e.name)) ? "cuda_driver" : "cuda_runtime", e.name, place(e.track), e.begin, e.duration);
     id("External id", e.external), word("kernel", e.kernel), detail(e.detail), id("correlation", e.correlation);
     end();
   }

@@ -289,8 +289,7 @@ class perfetto_writer {
         put_slice(best, true, [&](proto& event) { add_id(event, external, e.external); });
       } else {
         const model::api_call& e = t_.api[a];
-        const std::string_view name = t_.name(e.name);
-        if (name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z') best.what = driver;
+        if (is_driver_call(t_.name(e.name))) best.what = driver;
         const std::size_t first = link;
         while (link < links_.size() && links_[link].api == a) ++link;
         const std::uint64_t before = out_.events;
