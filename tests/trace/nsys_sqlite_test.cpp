@@ -656,3 +656,64 @@ TEST_CASE("trace: F-TRC-16 names beyond the limits of an nsys reader share one, 
   CHECK(t->name(t->gpu[0].name) == std::string(100, 'a'));
   CHECK(t->name(t->gpu[9].name) == name_table::beyond_limit);
 }
+
+TEST_CASE("trace: what is lost of an nsys export does not depend on the number of connections") {
+  made m;
+  m.run("INSERT INTO StringIds WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i, CASE WHEN i % 100 = 0 THEN printf('%200d', i) ELSE 'name ' || i END FROM n");
+  m.run("INSERT INTO CUPTI_ACTIVITY_KIND_KERNEL WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 19999) SELECT i * 10, i * 10 + 5, 0, 1, 0, 7, i, " + std::to_string(vm) +
+        " + (1 << 24), 1 + i * 7 % 1000, 1 + i * 7 % 1000, NULL, 32, 1, 1, 1, 128, 1, 1, 0, 0, NULL, NULL FROM n");   // 901 to 1000 have no entry
+  for (const std::size_t distinct : {std::size_t{1'000'000}, std::size_t{500}}) {
+    trace::read_options o{.threads = 1};
+    o.names = {.bytes = 100, .distinct = distinct};
+    const auto one = trace::read_nsys(m.path, o);
+    REQUIRE(one);
+    CHECK(lost(*one, trace_fault::missing_name)->count == 100);
+    CHECK(lost(*one, trace_fault::long_name)->count == 9);
+    CHECK((lost(*one, trace_fault::too_many_names) != nullptr) == (distinct == 500));
+    for (const unsigned threads : {2u, 3u}) {
+      o.threads = threads;
+      const auto t = trace::read_nsys(m.path, o);
+      REQUIRE(t);
+      CHECK(t->partial() == one->partial());
+      REQUIRE(t->lost.size() == one->lost.size());
+      for (std::size_t i = 0; i < t->lost.size(); ++i) {
+        CAPTURE(std::string(name_of(t->lost[i].fault)));
+        CHECK(t->lost[i].count == one->lost[i].count);
+      }
+    }
+  }
+}
+
+TEST_CASE("trace: numbers of an nsys export beyond what they can be are counted, not taken for others") {
+  made m;
+  m.text(1, "k"), m.text(2, "k");
+  for (int i = 0; i < 4; ++i) m.kernel(10 * i, 10 * i + 5, 1);
+  m.run("UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET deviceId = 65536 WHERE start = 0");
+  m.run("UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET streamId = 4294967303 WHERE start = 10");
+  m.run("UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET staticSharedMemory = 4294967295, dynamicSharedMemory = 4097 WHERE start = 20");
+  m.run("UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET streamId = 4294967295 WHERE start = 30");   // CUPTI's own "none"
+  const auto t = trace::read_nsys(m.path);
+  REQUIRE(t);
+  REQUIRE(t->gpu.size() == 4);
+  CHECK(t->gpu[3].begin.ns == 0);              // by device
+  CHECK(t->gpu[3].device == 65535);
+  CHECK(t->gpu[0].stream == model::no_index);
+  CHECK(t->details[t->gpu[1].detail].shared_bytes == UINT32_MAX);
+  CHECK(t->gpu[2].stream == model::no_index);
+  REQUIRE(lost(*t, trace_fault::malformed_event) != nullptr);
+  CHECK(lost(*t, trace_fault::malformed_event)->count == 3);
+}
+
+TEST_CASE("trace: rows that repeat the devices of an nsys export are one device, and there are at most 4,096") {
+  made m;
+  m.text(1, "k"), m.text(2, "k");
+  for (int i = 0; i < 30; ++i) m.kernel(10 * i, 10 * i + 5, 1, pid(i));
+  m.run("CREATE TABLE TARGET_INFO_GPU (id INTEGER, name TEXT, totalMemory INTEGER, smCount INTEGER, computeMajor INTEGER, computeMinor INTEGER);"
+        "CREATE TABLE TARGET_INFO_CUDA_DEVICE (gpuId INTEGER, cudaId INTEGER, pid INTEGER);");
+  m.run("INSERT INTO TARGET_INFO_GPU WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) SELECT 5, 'GPU', 1, 1, 9, 0 FROM n");
+  m.run("INSERT INTO TARGET_INFO_CUDA_DEVICE WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 299) SELECT 5, 0, i % 30 FROM n");
+  CHECK(trace::read_nsys(m.path)->devices.size() == 30);
+  m.run("UPDATE TARGET_INFO_GPU SET id = rowid");
+  m.run("DELETE FROM TARGET_INFO_CUDA_DEVICE");
+  CHECK(trace::read_nsys(m.path)->devices.size() == 4096);   // 30 processes, 200 devices
+}

@@ -24,33 +24,52 @@ namespace sq = hotpath::detail::sqlite;
 
 using hotpath::detail::id_map;
 
+using hotpath::detail::id_index;
+
 // Equal details are one entry of timeline::details.
 class detail_table {
  public:
   std::uint32_t intern(std::vector<model::gpu_detail>& all, const model::gpu_detail& d) {
     if (d == model::gpu_detail{}) return 0;
     if (last_ < all.size() && all[last_] == d) return last_;
-    if (2 * (all.size() + 1) > places_.size()) {
-      places_.assign(places_.empty() ? 256 : 4 * places_.size(), 0);
-      for (std::uint32_t i = 1; i < all.size(); ++i) place(all, all[i]) = i;
-    }
-    std::uint32_t& at = place(all, d);
-    if (at == 0) all.push_back(d), at = static_cast<std::uint32_t>(all.size() - 1);
-    return last_ = at;
+    const auto next = static_cast<std::uint32_t>(all.size());
+    last_ = index_.insert(hash(d), next, [&](std::uint32_t i) { return all[i] == d; }, [&](std::uint32_t i) { return hash(all[i]); });
+    if (last_ == next) all.push_back(d);
+    return last_;
   }
 
  private:
-  std::uint32_t& place(const std::vector<model::gpu_detail>& all, const model::gpu_detail& d) {
+  static std::uint64_t hash(const model::gpu_detail& d) {
     std::uint64_t h = d.bytes;
     for (const std::uint32_t v : {d.grid[0], d.grid[1], d.grid[2], d.block[0], d.block[1], d.block[2], d.registers, d.shared_bytes,
                                   std::uint32_t{d.copy_kind} << 16 | std::uint32_t{d.source_memory} << 8 | d.target_memory})
-      h = (h ^ v) * 0x9e3779b97f4a7c15ull, h ^= h >> 29;
-    for (std::size_t i = static_cast<std::size_t>(h);; ++i)
-      if (std::uint32_t& p = places_[i & (places_.size() - 1)]; p == 0 || all[p] == d) return p;
+      h = hotpath::detail::mix(h, v);
+    return h;
   }
-  std::vector<std::uint32_t> places_;
+  hotpath::detail::row_index index_;
   std::uint32_t last_ = 0;
 };
+
+// Each once, in the order of their first use: what several connections meet is one loss.
+struct id_set {
+  id_index seen;
+  std::vector<std::uint64_t> all;
+  void add(std::uint64_t id) {
+    bool fresh = false;
+    seen.insert(0, id, 0, &fresh);
+    if (fresh) all.push_back(id);
+  }
+  void take(id_set& from) {
+    for (const std::uint64_t id : from.all) add(id);
+    from = id_set();
+  }
+};
+// Of a text that a name table did not take as it is (FNV-1a).
+inline std::uint64_t text_hash(std::string_view s) {
+  std::uint64_t h = 0xcbf29ce484222325u;
+  for (const char c : s) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return h;
+}
 
 // ---- the schema: which columns of which tables are read
 struct nsys_column {
@@ -124,6 +143,7 @@ struct nsys_part {
   std::array<name_id, 256> copy_names{};
   name_id set_name = 0;
   std::array<std::uint64_t, model::trace_fault_count> faults{};
+  id_set missing, cut, refused, too_many;                          // ids of strings; hashes of texts; keys of processes beyond 65,535
   std::uint64_t rows = 0;
   std::int64_t budget = 0;
   const struct nsys_scan* scan = nullptr;
@@ -134,6 +154,33 @@ struct nsys_part {
   std::vector<std::uint16_t> as_pids;
 
   void count(model::trace_fault f) { ++faults[static_cast<std::size_t>(f)]; }
+  name_id intern(std::string_view text) {
+    const std::uint64_t cuts = names.cut(), refusals = names.refused();
+    const name_id n = names.intern(text);
+    if (names.cut() != cuts) cut.add(text_hash(text));
+    if (names.refused() != refusals) refused.add(text_hash(text.substr(0, scan_names().bytes)));
+    return n;
+  }
+  const name_table::limits& scan_names() const;
+  // What a file says in 64 bits and the model keeps in less. -1 and 2^32 - 1 are CUPTI's "none"; what is beyond is counted.
+  std::uint32_t index_of(sqlite3_value* v) {
+    if (sqlite3_value_type(v) == SQLITE_NULL) return model::no_index;
+    const std::int64_t n = sqlite3_value_int64(v);
+    if (n >= -1 && n <= UINT32_MAX) return static_cast<std::uint32_t>(n);
+    count(model::trace_fault::malformed_event);
+    return model::no_index;
+  }
+  std::uint16_t device_of(sqlite3_value* v) {
+    const std::int64_t n = sqlite3_value_int64(v);
+    if (n >= 0 && n <= UINT16_MAX) return static_cast<std::uint16_t>(n);
+    if (n != -1 && n != UINT32_MAX) count(model::trace_fault::malformed_event);
+    return UINT16_MAX;
+  }
+  std::uint64_t bytes_of(sqlite3_value* v) {
+    const std::int64_t n = sqlite3_value_int64(v);
+    if (n < 0) count(model::trace_fault::malformed_event);
+    return n < 0 ? 0 : static_cast<std::uint64_t>(n);
+  }
   name_id text_of(std::int64_t id);
   name_id name(sqlite3_value* v) {
     if (sqlite3_value_type(v) == SQLITE_NULL) return 0;
@@ -208,6 +255,8 @@ struct nsys_scan {
   }
 };
 
+inline const name_table::limits& nsys_part::scan_names() const { return scan->options.names; }
+
 inline bool has_column(const nsys_found_table& t, std::string_view column) {
   for (const std::string& c : t.columns)
     if (c == column) return true;
@@ -221,9 +270,8 @@ inline std::size_t columns_read(const nsys_wants& wants, const nsys_table& t, co
 }
 
 // ---- rows -> events. v has the columns of the table in the order above; in a brief scan, n is the number of the first of them
-inline std::uint32_t index_of(sqlite3_value* v) {
-  return sqlite3_value_type(v) == SQLITE_NULL ? model::no_index : static_cast<std::uint32_t>(sqlite3_value_int64(v));
-}
+// Its number within its graph, which CUPTI keeps in the upper half.
+inline std::uint32_t node_of(sqlite3_value* v) { return sqlite3_value_type(v) == SQLITE_NULL ? model::no_index : static_cast<std::uint32_t>(sqlite3_value_int64(v)); }
 inline std::uint64_t id_of(sqlite3_value* v) { return sqlite3_value_type(v) == SQLITE_NULL ? model::no_id : static_cast<std::uint64_t>(sqlite3_value_int64(v)); }
 inline std::uint32_t count_of(sqlite3_value* v) {
   const std::int64_t n = sqlite3_value_int64(v);
@@ -236,8 +284,8 @@ inline std::string_view text_of(sqlite3_value* v) {
 }
 // deviceId, streamId, correlationId, globalPid from v on.
 inline void place_of(nsys_part& p, sqlite3_value** v, model::gpu_event& g) {
-  g.device = static_cast<std::uint16_t>(sqlite3_value_int64(v[0]));
-  g.stream = index_of(v[1]);
+  g.device = p.device_of(v[0]);
+  g.stream = p.index_of(v[1]);
   g.correlation = id_of(v[2]);
   g.process = p.process(v[3]);
 }
@@ -255,10 +303,12 @@ void kernel_row(nsys_part& p, Sink& sink, int n, sqlite3_value** v) {
   }
   if (n > 5) {
     place_of(p, v + 5, g);
-    g.graph_node = index_of(v[9]), g.graph = index_of(v[10]);
+    g.graph_node = node_of(v[9]), g.graph = p.index_of(v[10]);
     d.registers = count_of(v[11]);
     for (int i = 0; i < 3; ++i) d.grid[i] = count_of(v[12 + i]), d.block[i] = count_of(v[15 + i]);
-    d.shared_bytes = count_of(v[18]) + count_of(v[19]);
+    const std::uint64_t shared = std::uint64_t{count_of(v[18])} + count_of(v[19]);
+    if (shared > UINT32_MAX) p.count(model::trace_fault::malformed_event);
+    d.shared_bytes = shared > UINT32_MAX ? UINT32_MAX : static_cast<std::uint32_t>(shared);
   }
   sink.gpu(g, d);
 }
@@ -267,7 +317,7 @@ void graph_row(nsys_part& p, Sink& sink, int n, sqlite3_value** v) {
   model::gpu_event g;
   if (!p.when(v[0], v[1], g.begin, g.duration)) return;
   g.kind = model::gpu_kind::graph;
-  g.graph = index_of(v[2]);
+  g.graph = p.index_of(v[2]);
   g.name = p.graph_name(g.graph);
   if (n > 3) place_of(p, v + 3, g);
   sink.gpu(g, model::gpu_detail{});
@@ -282,12 +332,12 @@ void copy_row(nsys_part& p, Sink& sink, int n, sqlite3_value** v) {
     return static_cast<std::uint8_t>(k < 0 || k > 255 ? 255 : k);
   };
   model::gpu_detail d;
-  d.bytes = static_cast<std::uint64_t>(sqlite3_value_int64(v[2]));
+  d.bytes = p.bytes_of(v[2]);
   const std::uint8_t kind = byte_of(v[3]);
   d.copy_kind = p.scan->copies[kind].code;
   g.name = p.copy_name(kind);
   d.source_memory = p.scan->memories[byte_of(v[4])].code, d.target_memory = p.scan->memories[byte_of(v[5])].code;
-  if (n > 6) place_of(p, v + 6, g), g.graph_node = index_of(v[10]);
+  if (n > 6) place_of(p, v + 6, g), g.graph_node = node_of(v[10]);
   sink.gpu(g, d);
 }
 template <class Sink>
@@ -295,12 +345,12 @@ void set_row(nsys_part& p, Sink& sink, int n, sqlite3_value** v) {
   model::gpu_event g;
   if (!p.when(v[0], v[1], g.begin, g.duration)) return;
   g.kind = model::gpu_kind::set;
-  g.name = p.set_name == 0 ? p.set_name = p.names.intern("[CUDA memset]") : p.set_name;
+  g.name = p.set_name == 0 ? p.set_name = p.intern("[CUDA memset]") : p.set_name;
   model::gpu_detail d;
-  d.bytes = static_cast<std::uint64_t>(sqlite3_value_int64(v[2]));
+  d.bytes = p.bytes_of(v[2]);
   const std::int64_t memory = sqlite3_value_type(v[3]) == SQLITE_NULL ? 255 : sqlite3_value_int64(v[3]);
   d.target_memory = p.scan->memories[memory < 0 || memory > 255 ? 255u : static_cast<unsigned>(memory)].code;
-  if (n > 4) place_of(p, v + 4, g), g.graph_node = index_of(v[8]);
+  if (n > 4) place_of(p, v + 4, g), g.graph_node = node_of(v[8]);
   sink.gpu(g, d);
 }
 template <class Sink>
@@ -321,7 +371,7 @@ void nvtx_row(nsys_part& p, Sink& sink, int, sqlite3_value** v) {
   a.kind = kind;
   if (!p.when(v[0], v[1], a.begin, a.duration, true, &a.open)) return;
   if (kind == model::annotation_kind::mark) a.open = false;
-  a.name = sqlite3_value_type(v[3]) != SQLITE_NULL ? p.names.intern(text_of(v[3])) : p.name(v[4]);
+  a.name = sqlite3_value_type(v[3]) != SQLITE_NULL ? p.intern(text_of(v[3])) : p.name(v[4]);
   a.track = p.track(v[6]);
   if (const std::int64_t domain = sqlite3_value_int64(v[5]); domain != 0)
     a.domain = domain_name(p, a.track == model::no_index ? -1 : p.tid_keys[a.track] >> 24, domain);
@@ -333,7 +383,7 @@ void sync_row(nsys_part& p, Sink& sink, int, sqlite3_value** v) {
   if (!p.when(v[0], v[1], s.begin, s.duration)) return;
   const std::int64_t type = sqlite3_value_int64(v[2]);
   const std::string& word = p.scan->syncs[type < 0 || type > 255 ? 0 : static_cast<std::size_t>(type)].label;
-  s.name = p.names.intern(word.empty() ? std::string_view("Sync") : word);
+  s.name = p.intern(word.empty() ? std::string_view("Sync") : word);
   model::gpu_event g;
   place_of(p, v + 3, g);
   s.device = g.device, s.stream = g.stream, s.correlation = g.correlation, s.process = g.process;
@@ -571,12 +621,12 @@ inline name_id nsys_part::text_of(std::int64_t id) {
   if (string_of.get() != nullptr) {
     string_of.bind(1, id);
     there = string_of.step() == SQLITE_ROW && !string_of.is_null(0);
-    if (there) n = names.intern(string_of.bytes(0));
+    if (there) n = intern(string_of.bytes(0));
     sqlite3_reset(string_of.get());
   }
   if (there) return n;
-  count(model::trace_fault::missing_name);
-  return names.intern(std::string("<id ").append(std::to_string(id)).append(">"));
+  missing.add(static_cast<std::uint64_t>(id));
+  return intern(std::string("<id ").append(std::to_string(id)).append(">"));
 }
 
 // Runtime calls carry the version of CUDA that made them: cudaLaunchKernel_v7000, cudaStreamGetCaptureInfo_v2_v11030. _v2 is part of a name.
@@ -591,13 +641,13 @@ inline name_id nsys_part::api_name(sqlite3_value* v) {
   const std::int64_t id = sqlite3_value_int64(v);
   if (const std::uint32_t* known = api_strings.find(id)) return *known;
   const std::string whole(names[name(v)]);
-  const name_id n = names.intern(without_version(whole));
+  const name_id n = intern(without_version(whole));
   api_strings.add(id, n);
   return n;
 }
 inline name_id nsys_part::graph_name(std::uint32_t graph) {
   if (const std::uint32_t* known = graphs.find(graph)) return *known;
-  const name_id n = names.intern(graph == model::no_index ? std::string("[CUDA graph]") : std::string("[CUDA graph ").append(std::to_string(graph)).append("]"));
+  const name_id n = intern(graph == model::no_index ? std::string("[CUDA graph]") : std::string("[CUDA graph ").append(std::to_string(graph)).append("]"));
   graphs.add(graph, n);
   return n;
 }
@@ -605,7 +655,7 @@ inline name_id nsys_part::copy_name(std::uint8_t kind) {
   name_id& n = copy_names[kind];
   if (n == 0) {
     const std::string& label = scan->copies[kind].label;
-    n = names.intern(std::string("[CUDA memcpy ").append(label.empty() ? "kind " + std::to_string(kind) : label).append("]"));
+    n = intern(std::string("[CUDA memcpy ").append(label.empty() ? "kind " + std::to_string(kind) : label).append("]"));
   }
   return n;
 }
@@ -613,7 +663,7 @@ inline name_id nsys_part::copy_name(std::uint8_t kind) {
 inline std::uint16_t nsys_part::process(std::int64_t key) {
   if (const std::uint32_t* known = pids.find(key)) return static_cast<std::uint16_t>(*known);
   if (pid_keys.size() >= UINT16_MAX) {
-    count(model::trace_fault::unknown_process);
+    too_many.add(static_cast<std::uint64_t>(key));
     return 0;
   }
   pid_keys.push_back(key);
@@ -633,7 +683,7 @@ inline std::uint32_t nsys_part::track(sqlite3_value* v) {
   const std::int64_t key = sqlite3_value_int64(v);
   if (const std::uint32_t* known = tids.find(key)) return *known;
   tid_keys.push_back(key);
-  tracks.push_back({.pid = names.intern(std::to_string(key >> 24 & 0xffffff)), .tid = names.intern(std::to_string(key & 0xffffff)), .name = 0, .process = process(key >> 24)});
+  tracks.push_back({.pid = intern(std::to_string(key >> 24 & 0xffffff)), .tid = intern(std::to_string(key & 0xffffff)), .name = 0, .process = process(key >> 24)});
   tids.add(key, static_cast<std::uint32_t>(tracks.size() - 1));
   return static_cast<std::uint32_t>(tracks.size() - 1);
 }
@@ -652,7 +702,7 @@ inline bool nsys_part::odd_when(sqlite3_value* start, sqlite3_value* end, nanose
 
 // `other` gives what it has found since the last time to `main`.
 inline void nsys_adopt(nsys_part& main, nsys_part& other) {
-  for (; other.names_given < other.names.size(); ++other.names_given) other.as_names.push_back(main.names.intern(other.names[static_cast<name_id>(other.names_given)]));
+  for (; other.names_given < other.names.size(); ++other.names_given) other.as_names.push_back(main.intern(other.names[static_cast<name_id>(other.names_given)]));
   for (; other.pids_given < other.pid_keys.size(); ++other.pids_given) other.as_pids.push_back(main.process(other.pid_keys[other.pids_given]));
   for (; other.tracks_given < other.tracks.size(); ++other.tracks_given) {
     const std::int64_t key = other.tid_keys[other.tracks_given];
@@ -676,8 +726,8 @@ inline void nsys_adopt(nsys_part& main, nsys_part& other) {
   };
   names_of(main.short_names, other.short_names), names_of(main.mangled_names, other.mangled_names);
   for (std::size_t i = 0; i < model::trace_fault_count; ++i)
-    // Both have looked for the names that both use: what is missing is counted once per connection.
     main.faults[i] += std::exchange(other.faults[i], 0);
+  main.missing.take(other.missing), main.cut.take(other.cut), main.refused.take(other.refused), main.too_many.take(other.too_many);
 }
 
 inline result<void> nsys_rows(const nsys_scan& scan, nsys_part& part, const nsys_table& table, void (*step)(sqlite3_context*, int, sqlite3_value**), void* self, std::int64_t lo, std::int64_t hi) {
@@ -808,8 +858,8 @@ inline name_id domain_name(nsys_part& p, std::int64_t process, std::int64_t doma
     if (all[at].process < process || (all[at].process == process && all[at].domain < domain)) lo = at + 1;
     else hi = at;
   }
-  if (lo < all.size() && all[lo].process == process && all[lo].domain == domain) return p.names.intern(all[lo].name);
-  return p.names.intern(std::string("<domain ").append(std::to_string(domain)).append(">"));
+  if (lo < all.size() && all[lo].process == process && all[lo].domain == domain) return p.intern(all[lo].name);
+  return p.intern(std::string("<domain ").append(std::to_string(domain)).append(">"));
 }
 
 // Names of domains stand among the ranges; what synchronizations wait for, in a table of its own.
@@ -839,7 +889,7 @@ inline result<void> nsys_before(nsys_scan& scan, nsys_part& part) {
   if (scan.wants.syncs)
     r = nsys_each(scan, part, "CUPTI_ACTIVITY_KIND_CUDA_EVENT", "globalPid eventId eventSyncId correlationId streamId", [&](sq::statement& s) {
       if (s.is_null(2) || s.is_null(3)) return;
-      scan.records.push_back({s.integer(0) >> 24, s.integer(1), s.integer(2), static_cast<std::uint64_t>(s.integer(3)), static_cast<std::uint32_t>(s.integer(4))});
+      scan.records.push_back({s.integer(0) >> 24, s.integer(1), s.integer(2), static_cast<std::uint64_t>(s.integer(3)), s.integer(4) >= 0 && s.integer(4) < model::no_index ? static_cast<std::uint32_t>(s.integer(4)) : model::no_index});
     }, SIZE_MAX);
   if (!scan.records.empty())
     sort_in_place(scan.records, [](const nsys_record& a, const nsys_record& b) {
@@ -927,13 +977,15 @@ inline result<void> nsys_look(nsys_scan& scan, nsys_part& part, model::timeline&
   return {};
 }
 
+constexpr std::size_t most_devices = 4096;
+
 inline result<void> nsys_finish(const nsys_scan& scan, nsys_part& part, model::timeline& about) {
   std::optional<nanoseconds> utc;
   result<void> r = nsys_each(scan, part, "TARGET_INFO_SESSION_START_TIME", "utcEpochNs", [&](sq::statement& s) { if (!s.is_null(0)) utc = nanoseconds{s.integer(0)}; }, 1);
   const std::size_t slash = scan.path.rfind('/');
   for (const std::int64_t key : part.pid_keys) {
     model::process p;
-    if (key >= 0) p.pid = part.names.intern(std::to_string(key & 0xffffff));
+    if (key >= 0) p.pid = part.intern(std::to_string(key & 0xffffff));
     p.source = slash == std::string::npos ? scan.path : scan.path.substr(slash + 1);
     p.unix_offset = utc;
     p.clock = about.processes.empty() ? model::clock_kind::own : model::clock_kind::aligned;  // the capture's clock is that of all
@@ -946,7 +998,7 @@ inline result<void> nsys_finish(const nsys_scan& scan, nsys_part& part, model::t
     std::string_view name = s.bytes(1);
     name = name.substr(0, name.find(' '));
     name = name.substr(name.rfind('/') + 1);
-    about.processes[*known].name = part.names.intern(name);
+    about.processes[*known].name = part.intern(name);
   });
   if (r) r = nsys_each(scan, part, "ThreadNames", "globalTid nameId", [&](sq::statement& s) {
     const std::uint32_t* const known = part.tids.find(s.integer(0));
@@ -956,7 +1008,7 @@ inline result<void> nsys_finish(const nsys_scan& scan, nsys_part& part, model::t
   std::vector<std::int64_t> gpu_ids;
   if (r) r = nsys_each(scan, part, "TARGET_INFO_GPU", "id name", [&](sq::statement& s) {
     gpu_ids.push_back(s.integer(0));
-    gpus.push_back({.process = 0, .ordinal = static_cast<std::uint16_t>(s.integer(0)), .name = std::string(s.bytes(1))});
+    gpus.push_back({.process = 0, .ordinal = 0, .name = std::string(s.bytes(1))});
   }, 1000);
   std::size_t n = 0;
   if (r) r = nsys_each(scan, part, "TARGET_INFO_GPU", "totalMemory smCount computeMajor computeMinor", [&](sq::statement& s) {
@@ -964,21 +1016,35 @@ inline result<void> nsys_finish(const nsys_scan& scan, nsys_part& part, model::t
     d.memory_bytes = static_cast<std::uint64_t>(s.integer(0)), d.multiprocessors = static_cast<int>(s.integer(1)), d.compute_major = static_cast<int>(s.integer(2)), d.compute_minor = static_cast<int>(s.integer(3));
   }, gpus.size());
   if (!r) return r;
-  const auto add = [&](std::uint16_t process, model::device d, std::int64_t ordinal) {
-    d.process = process, d.ordinal = static_cast<std::uint16_t>(ordinal);
+  id_index devices;
+  const auto add = [&](std::size_t process, model::device d, std::int64_t ordinal) {
+    bool fresh = false;
+    if (about.devices.size() >= most_devices || ordinal < 0 || ordinal > UINT16_MAX) return;
+    devices.insert(static_cast<std::uint32_t>(process), static_cast<std::uint64_t>(ordinal), 0, &fresh);
+    if (!fresh) return;
+    d.process = static_cast<std::uint16_t>(process), d.ordinal = static_cast<std::uint16_t>(ordinal);
     about.devices.push_back(std::move(d));
   };
   r = nsys_each(scan, part, "TARGET_INFO_CUDA_DEVICE", "gpuId cudaId pid", [&](sq::statement& s) {
-    for (std::size_t p = 0; p < part.pid_keys.size(); ++p)
-      for (std::size_t g = 0; g < gpus.size(); ++g)
-        if ((part.pid_keys[p] & 0xffffff) == s.integer(2) && gpu_ids[g] == s.integer(0)) add(static_cast<std::uint16_t>(p), gpus[g], s.integer(1));
+    std::size_t g = 0;
+    while (g < gpus.size() && gpu_ids[g] != s.integer(0)) ++g;
+    for (std::size_t p = 0; g < gpus.size() && p < part.pid_keys.size() && about.devices.size() < most_devices; ++p)
+      if ((part.pid_keys[p] & 0xffffff) == s.integer(2)) add(p, gpus[g], s.integer(1));
   }, 10'000);
   if (about.devices.empty() && part.pid_keys.size() <= 1000)
     for (std::size_t p = 0; p < part.pid_keys.size(); ++p)
-      for (const model::device& g : gpus) add(static_cast<std::uint16_t>(p), g, g.ordinal);
+      for (std::size_t g = 0; g < gpus.size() && about.devices.size() < most_devices; ++g) add(p, gpus[g], gpu_ids[g]);
   for (std::size_t i = 0; i < model::trace_fault_count; ++i) about.count(static_cast<model::trace_fault>(i), {}, {}, part.faults[i]);
-  about.count(model::trace_fault::long_name, {}, {}, part.names.cut());
-  about.count(model::trace_fault::too_many_names, {}, {}, part.names.refused());
+  about.count(model::trace_fault::missing_name, {}, {}, part.missing.all.size());
+  about.count(model::trace_fault::long_name, {}, {}, part.cut.all.size());
+  // A connection with a table of its own may have refused what another kept.
+  id_set& refused = part.refused;
+  std::uint64_t kept = 0, too_many = 0;
+  if (!refused.all.empty())
+    for (name_id i = 0; i < part.names.size(); ++i) kept += refused.seen.find(0, text_hash(part.names[i])) != id_index::none;
+  for (const std::uint64_t key : part.too_many.all) too_many += part.pids.find(static_cast<std::int64_t>(key)) == nullptr;
+  about.count(model::trace_fault::too_many_names, {}, {}, refused.all.size() - kept);
+  about.count(model::trace_fault::unknown_process, {}, {}, too_many);
   about.names = std::move(part.names), about.tracks = std::move(part.tracks);
   about.short_names = std::move(part.short_names), about.mangled_names = std::move(part.mangled_names);
   if (scan.options.progress != nullptr) scan.options.progress(scan.options.context, scan.file_bytes, scan.file_bytes);
@@ -998,13 +1064,14 @@ inline result<model::timeline> read_nsys(const std::string& path, const read_opt
   t.gpu = std::move(rows.gpu), t.api = std::move(rows.api), t.annotations = std::move(rows.annotations), t.syncs = std::move(rows.syncs), t.details = std::move(rows.details);
   t.sort();
   // Devices that the export does not describe.
-  const std::size_t described = t.devices.size();
-  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
+  hotpath::detail::id_index known;
+  for (const model::device& d : t.devices) known.insert(d.process, d.ordinal, 0);
+  for (std::size_t i = 0; i < t.gpu.size() && t.devices.size() < detail::most_devices; ++i) {
     const model::gpu_event& e = t.gpu[i];
     if (i != 0 && t.gpu[i - 1].process == e.process && t.gpu[i - 1].device == e.device) continue;
-    bool known = false;
-    for (std::size_t d = 0; d < described && !known; ++d) known = t.devices[d].process == e.process && t.devices[d].ordinal == e.device;
-    if (!known) t.devices.push_back({.process = e.process, .ordinal = e.device, .name = {}});
+    bool fresh = false;
+    known.insert(e.process, e.device, 0, &fresh);
+    if (fresh) t.devices.push_back({.process = e.process, .ordinal = e.device, .name = {}});
   }
   return t;
 }
