@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
+#include <hotpath/trace.hpp>
+#include <map>
 #include "written.hpp"
 
 using namespace written_test;
@@ -99,4 +101,48 @@ TEST_CASE("trace: Chrome JSON without flows has the same events") {
   trace::written w;
   check_read_back("chrome", chrome(t, &w, {.flows = false}), t, 0);
   CHECK(w.flows == 0);
+}
+
+TEST_CASE("trace: copies, sets and whole graphs of Chrome JSON are read back as what they were") {
+  model::timeline t;
+  t.processes.resize(1);
+  const std::uint32_t stream = add_track(t, "0", "7");
+  model::gpu_detail d;
+  d.bytes = 4096, d.copy_kind = 2, d.source_memory = 3, d.target_memory = 2;
+  t.details.push_back(d);
+  d.copy_kind = 0, d.source_memory = 0, d.target_memory = 7;
+  t.details.push_back(d);
+  t.gpu.push_back({.begin = 1_us, .duration = 1_us, .name = t.names.intern("[CUDA memcpy Device-to-Host]"), .stream = 7, .detail = 1, .track = stream, .kind = model::gpu_kind::copy});
+  t.gpu.push_back({.begin = 3_us, .duration = 1_us, .name = t.names.intern("[CUDA memset]"), .stream = 7, .detail = 2, .track = stream, .kind = model::gpu_kind::set});
+  t.gpu.push_back({.begin = 5_us, .duration = 1_us, .name = t.names.intern("[CUDA graph 4]"), .stream = 7, .graph = 4, .track = stream, .kind = model::gpu_kind::graph});
+  t.gpu.push_back({.begin = 7_us, .duration = 1_us, .name = t.names.intern("k"), .stream = 7, .track = stream});
+  t.sort();
+  const auto again = trace::read_text(chrome(t));
+  REQUIRE(again);
+  REQUIRE(again->gpu.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    CHECK(again->gpu[i].kind == t.gpu[i].kind);
+    CHECK(again->details[again->gpu[i].detail] == t.details[t.gpu[i].detail]);
+  }
+  CHECK(again->gpu[2].graph == 4);
+}
+
+TEST_CASE("trace: Chrome JSON tells 4,000 processes apart, names the devices of each once, and keeps an offset within 64 bits") {
+  model::timeline t;
+  t.processes.resize(4000);
+  for (std::size_t p = 0; p < t.processes.size(); ++p) {
+    t.processes[p].rank = static_cast<int>(p), t.processes[p].name = t.names.intern("python");
+    for (int i = 0; i < 4; ++i) t.gpu.push_back({.begin = nanoseconds{-1000 - i}, .duration = 1_us, .name = t.names.intern("k"), .stream = 7, .process = static_cast<std::uint16_t>(p), .device = static_cast<std::uint16_t>(i % 2)});
+  }
+  t.processes[0].unix_offset = nanoseconds{INT64_MIN};
+  t.sort();
+  const document j = document::parse(chrome(t));
+  CHECK(j["baseTimeNanoseconds"] == INT64_MIN);
+  std::map<std::string, int> named;
+  for (const auto& e : j["traceEvents"]) if (e["name"] == "process_name") ++named[e["pid"].dump()];
+  CHECK(named.size() == 8000);
+  for (const auto& [pid, n] : named) CHECK(n == 1);
+  CHECK(named.count("\"[TP3999] 1\"") == 1);
+  t.processes[7].rank = 8;   // two of one rank: numbers of processes instead
+  CHECK(chrome(t).find("[NP3999 no rank] 1") != std::string::npos);
 }

@@ -54,7 +54,8 @@ inline std::int64_t median(std::vector<std::int64_t> v) {
   sort_in_place(v, [](std::int64_t a, std::int64_t b) { return a < b; });
   return v[v.size() / 2];
 }
-constexpr std::int64_t distance(std::int64_t a, std::int64_t b) { return a > b ? a - b : b - a; }
+constexpr std::int64_t minus(std::int64_t a, std::int64_t b) { return (nanoseconds{a} - nanoseconds{b}).ns; }  // as far as 64 bits go
+constexpr std::int64_t distance(std::int64_t a, std::int64_t b) { return a > b ? minus(a, b) : minus(b, a); }
 inline std::int64_t spread(const std::vector<std::int64_t>& v, std::int64_t middle) {
   std::vector<std::int64_t> d;
   for (const std::int64_t x : v) d.push_back(distance(x, middle));

@@ -80,6 +80,13 @@ HOTPATH_FN bool read_three(json::reader& in, std::uint32_t (&out)[3]) {
   return n != 0;
 }
 
+// CUPTI's number for a kind of memory; 0: none of them.
+HOTPATH_FN std::uint8_t memory_of(std::string_view word) {
+  constexpr std::string_view kinds[] = {"Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
+  for (std::uint8_t i = 0; i < 7; ++i)
+    if (word == kinds[i]) return static_cast<std::uint8_t>(i + 1);
+  return 0;
+}
 // "Memcpy HtoD (Pageable -> Device)", "CopyHostToDevice": CUPTI's numbers for the direction and the two kinds of memory.
 HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::gpu_detail& d) {
   constexpr std::string_view directions[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
@@ -98,13 +105,7 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
     source = target.substr(0, arrow);
     target.remove_prefix(arrow + 4);
   }
-  const auto memory = [](std::string_view w) -> std::uint8_t {
-    constexpr std::string_view kinds[] = {"Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
-    for (std::uint8_t i = 0; i < 7; ++i)
-      if (w == kinds[i]) return static_cast<std::uint8_t>(i + 1);
-    return 0;
-  };
-  d.source_memory = memory(source), d.target_memory = memory(target);
+  d.source_memory = memory_of(source), d.target_memory = memory_of(target);
 }
 
 HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o, bool part) : out_(out), options_(o), part_(part) {
@@ -215,7 +216,7 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
       else if (is(key, "name")) text(a.text);
       else if (is(key, "kind")) {
         std::string_view kind;
-        if (in.peek() == json::kind::string && in.string(kind)) copy_facts({}, kind, d), a.has_detail |= d.copy_kind != 0;
+        if (in.peek() == json::kind::string && in.string(kind)) copy_facts({}, kind, d), a.has_detail |= d.copy_kind != 0, a.is_graph = kind == "graph";
       }
       break;
     case 5:
@@ -246,6 +247,10 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
     case 13:
       if (is(key, "shared memory")) a.has_detail |= index(d.shared_bytes);
       else if (is(key, "graph node id")) read_index(in, a.graph_node);
+      else if (is(key, "source memory") || is(key, "target memory")) {
+        std::string_view word;
+        if (in.peek() == json::kind::string && in.string(word)) (key[0] == 's' ? d.source_memory : d.target_memory) = memory_of(word), a.has_detail |= memory_of(word) != 0;
+      }
       else if (is(key, "In msg nelems")) a.has_detail |= read_id(in, d.bytes);
       break;
     case 14:
@@ -415,8 +420,8 @@ HOTPATH_FN void torch_builder::store(const event_row& e) {
       if (g.stream == no_index) g.stream = track_number(&model::track::tid);
       const std::uint32_t device = a.device != no_index ? a.device : track_number(&model::track::pid);
       g.device = static_cast<std::uint16_t>(device <= UINT16_MAX ? device : 0);
-      g.kind = e.what == event_class::kernel ? model::gpu_kind::kernel : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
-      if (g.kind != model::gpu_kind::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
+      g.kind = e.what == event_class::kernel ? (a.is_graph ? model::gpu_kind::graph : model::gpu_kind::kernel) : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
+      if (e.what != event_class::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
       else args_.detail.copy_kind = 0;
       if (a.has_detail) g.detail = detail_of(a.detail);
       return out_.gpu.push_back(g);

@@ -27,7 +27,7 @@ struct event_args {
   std::uint32_t stream = model::no_index, graph = model::no_index, graph_node = model::no_index, waits_for_stream = model::no_index;
   std::uint32_t device = model::no_index;
   name_id kernel = 0, text = 0, sync_kind = 0;   // text: of metadata
-  bool has_detail = false;
+  bool has_detail = false, is_graph = false;     // is_graph: our own writer's mark of a whole graph
   model::gpu_detail detail;
 };
 

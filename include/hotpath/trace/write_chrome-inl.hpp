@@ -5,8 +5,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
-#include <hotpath/core/json.hpp>
 #include <hotpath/core/detail/id_index.hpp>
+#include <hotpath/core/json.hpp>
 #include <hotpath/trace/detail/links.hpp>
 #include <hotpath/trace/file_name.hpp>
 #include <hotpath/trace/write_chrome.hpp>
@@ -149,7 +149,7 @@ class chrome_writer {
     if (t_.about.with_stack) member("with_stack") += '1';
     if (t_.about.record_shapes) member("record_shapes") += '1';
     const auto unix_offset = t_.processes.empty() ? std::nullopt : t_.processes[0].unix_offset;
-    if (unix_offset) member("baseTimeNanoseconds") += std::to_string(unix_offset->ns + out_.base.ns);
+    if (unix_offset) member("baseTimeNanoseconds") += std::to_string((*unix_offset + out_.base).ns);
     else if (out_.base.ns != 0) member("otherData").append("{\"hotpath_base_ns\":\"").append(std::to_string(out_.base.ns)).append("\"}");
     if (t_.processes.size() > 1) processes(member("hotpath"));
     buffer_ += ",\n\"traceEvents\":[";
@@ -175,11 +175,12 @@ class chrome_writer {
     flush(limit);
   }
   void metadata() {
-    std::vector<std::string> done;  // pids of tracks: few
+    name_table done;  // pids, as JSON
     const auto process = [&](std::uint16_t p, const std::string& pid, bool gpu) {
-      for (const std::string& d : done) if (d == pid) return;
-      done.push_back(pid);
       const std::string at = "\"pid\":" + token(pid) + ",\"tid\":0";
+      const std::size_t before = done.size();
+      done.intern(at);
+      if (done.size() == before) return;
       const model::process* const at_process = p < t_.processes.size() ? &t_.processes[p] : nullptr;
       if (at_process != nullptr && at_process->name != 0) meta("process_name", at, "name", t_.name(at_process->name));
       std::string label = gpu ? "GPU " + (pid.find(' ') == std::string::npos ? pid : pid.substr(pid.rfind(' ') + 1)) : at_process != nullptr ? std::string(t_.name(at_process->label)) : std::string();
@@ -187,9 +188,12 @@ class chrome_writer {
       if (!label.empty()) meta("process_labels", at, "labels", label);
     };
     std::vector<bool> is_gpu(t_.tracks.size(), false);
+    hotpath::detail::id_index devices;
     for (const model::gpu_event& e : t_.gpu) {
+      bool fresh = false;
       if (e.track < is_gpu.size()) is_gpu[e.track] = true;
-      else process(e.process, gpu_pid(e.process, e.device), true);
+      else devices.insert(e.process, e.device, 0, &fresh);
+      if (fresh) process(e.process, gpu_pid(e.process, e.device), true);
     }
     for (std::size_t i = 0; i < t_.tracks.size(); ++i) process(t_.tracks[i].process, pid_of(t_.tracks[i]), is_gpu[i]);
     for (std::size_t i = 0; i < t_.tracks.size(); ++i)
@@ -236,6 +240,10 @@ class chrome_writer {
     word("Collective name", d.collective), word("dtype", d.dtype), word("Process Group Name", d.group);
     if (d.group_size != 0) number("Group size", d.group_size);
     if (d.bytes != 0) number(d.collective != 0 ? "In msg nelems" : "bytes", d.bytes);
+    constexpr std::string_view kinds[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
+    constexpr std::string_view memories[] = {"", "Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
+    const auto one_of = [&](std::string_view k, std::uint8_t n, auto& words) { if (n != 0 && n < std::size(words)) key(k), quoted(words[n]); };
+    one_of("kind", d.copy_kind, kinds), one_of("source memory", d.source_memory, memories), one_of("target memory", d.target_memory, memories);
   }
 
   void gpu(const model::gpu_event& e) {
@@ -243,6 +251,7 @@ class chrome_writer {
     begin(category, e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
     id("External id", e.external), number("device", e.device), index("stream", e.stream), id("correlation", e.correlation);
     index("graph id", e.graph), index("graph node id", e.graph_node), detail(e.detail);
+    if (e.kind == model::gpu_kind::graph) key("kind"), quoted("graph");  // a whole one: no kernel of it is known
     end();
   }
   void api(const model::api_call& e) {

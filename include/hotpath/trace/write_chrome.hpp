@@ -10,7 +10,7 @@
 //   Complete events (ph X) with cat kernel, gpu_memcpy, gpu_memset, cuda_runtime, cuda_driver, cpu_op, python_function, user_annotation (NVTX ranges
 //   too), gpu_user_annotation, cuda_sync; metadata of processes and threads; one ac2g flow from launch to GPU event. Several processes are told apart by
 //   their pids, as in files that SGLang merged: "[TP03] 4711" is pid 4711 of rank 3.
-//   Cost: O(n log n) for flows, else O(n); 64 KiB and 16 bytes per launch of memory. Thread safety: reads the timeline only.
+//   Cost: O(n log n) for flows, else O(n); 64 KiB and 12 bytes per launch of memory, and 32 to 64 per API call while launches are found. Thread safety: reads the timeline only.
 #pragma once
 #include <cstdint>
 #include <hotpath/core/result.hpp>

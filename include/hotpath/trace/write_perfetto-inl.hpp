@@ -103,7 +103,7 @@ class perfetto_writer {
     if (t_.processes.empty() || !t_.processes[0].unix_offset) return;
     proto snapshot, boot, real;
     boot.number(1, 6), boot.number(2, time(first));                                                        // BOOTTIME: the packets' clock
-    real.number(1, 1), real.number(2, static_cast<std::uint64_t>(first + t_.processes[0].unix_offset->ns));  // REALTIME
+    real.number(1, 1), real.number(2, static_cast<std::uint64_t>((nanoseconds{first} + *t_.processes[0].unix_offset).ns));  // REALTIME
     snapshot.message(1, boot), snapshot.message(1, real);
     proto clock;
     clock.number(8, time(first)), clock.message(6, snapshot);

@@ -9,7 +9,7 @@
 //   and one for synchronizations. Slices of a track that overlap without nesting get lanes of their own ("stream 7 lane 2"), at most 64; kernels
 //   never nest. A flow leads from each launch to each of its kernels. Categories and arguments are as in Chrome JSON.
 //   Names are interned; ill-formed UTF-8 becomes U+FFFD. Where the Unix time is known, a clock snapshot tells it.
-//   Cost: O(n log n); 12 bytes per GPU event and 24 per launch. Thread safety: reads the timeline only.
+//   Cost: O(n log n); 12 bytes per GPU event and 24 per launch, and 32 to 64 per API call while launches are found. Thread safety: reads the timeline only.
 #pragma once
 #include <hotpath/trace/write_chrome.hpp>
 
