@@ -53,6 +53,44 @@ TEST_CASE("trace: more than 64 slices at once are counted as left out, in Perfet
   CHECK(w.left_out == 36);
 }
 
+TEST_CASE("trace: an arrow to a kernel that is left out does not begin, in Perfetto, and is not counted") {
+  model::timeline t;
+  t.processes.resize(1);
+  const std::uint32_t host = add_track(t, "1", "1");
+  for (int i = 0; i < 100; ++i) {
+    const auto id = static_cast<std::uint64_t>(i + 1);
+    t.api.push_back({.begin = nanoseconds{i * 100}, .duration = 50_ns, .correlation = id, .name = t.names.intern("cudaLaunchKernel"), .track = host});
+    t.gpu.push_back({.begin = nanoseconds{20'000 + i}, .duration = i == 0 ? 10_ns : 10_us, .correlation = id, .name = t.names.intern("k"), .stream = 7});
+  }
+  t.sort();
+  trace::written w;
+  const std::string bytes = perfetto(t, &w, {.flows = true, .arguments = false});
+  CHECK(w.left_out == 35);   // the first is over when the 65th begins
+  CHECK(w.flows == 65);
+  std::size_t begun = 0, ended = 0;
+  for (unsigned id = 1; id <= 100; ++id) {
+    std::string fixed(8, '\0');
+    fixed[0] = static_cast<char>(id);
+    const bool from = bytes.find("\xF9\x02" + fixed) != std::string::npos, to = bytes.find("\x81\x03" + fixed) != std::string::npos;  // fields 47 and 48
+    CHECK(from == to);
+    begun += from, ended += to;
+  }
+  CHECK(begun == 65);
+  CHECK(ended == 65);
+}
+
+TEST_CASE("trace: threads of two pids that have one number are two threads, in Perfetto") {
+  model::timeline t;
+  t.processes.push_back({.pid = t.names.intern("1"), .name = 0, .label = 0, .rank = {}, .rank_from_name = false, .source = {}, .clock = model::clock_kind::own, .shift = {}, .unix_offset = {}});
+  for (const char* pid : {"1", "2"}) t.ops.push_back({.begin = 1_us, .duration = 5_us, .name = t.names.intern("op"), .track = add_track(t, pid, "5")});
+  t.sort();
+  const std::string bytes = perfetto(t), identity = "\x08\x01\x10\x05";   // ThreadDescriptor{pid: 1, tid: 5}
+  const std::size_t first = bytes.find(identity);
+  REQUIRE(first != std::string::npos);
+  CHECK(bytes.find(identity, first + 1) == std::string::npos);
+  check_read_back("perfetto", bytes, t, 0);
+}
+
 TEST_CASE("trace: Perfetto is smaller than Chrome JSON, and refuses a timeline that is not in order") {
   model::timeline t;
   const std::uint32_t host = add_track(t, "1", "1");

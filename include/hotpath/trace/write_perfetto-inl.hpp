@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <vector>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/text.hpp>
 #include <hotpath/trace/detail/links.hpp>
 #include <hotpath/trace/write_perfetto.hpp>
@@ -54,6 +55,7 @@ class perfetto_writer {
       launched_.resize(t_.gpu.size());
       for (const launch_link& l : links_) launched_[l.gpu] = true;
     }
+    order_streams();
     start(first == INT64_MAX ? 0 : first);
     places();
     threads();
@@ -297,11 +299,10 @@ class perfetto_writer {
           add_id(event, correlation, e.correlation), add_id(event, external, e.external);
           if (e.kernel != 0) add(event, launched, t_.name(e.kernel));
           event.bytes += detail(e.detail);
-          for (std::size_t i = first; i < link; ++i) event.fixed(47, std::uint64_t{links_[i].gpu} + 1);
+          for (std::size_t i = first; i < link; ++i) if (launched_[links_[i].gpu]) event.fixed(47, std::uint64_t{links_[i].gpu} + 1);
         });
         for (std::size_t i = first; i < link; ++i)
           if (out_.events == before) launched_[links_[i].gpu] = false;  // the launch had no room: no arrow from nowhere
-          else ++out_.flows;
         ++a;
       }
     }
@@ -316,24 +317,45 @@ class perfetto_writer {
     if (name.empty() && !is_integer(tid)) name = tid;
     proto thread;
     thread.number(1, static_cast<std::uint64_t>(pids_[p]));
-    thread.number(2, static_cast<std::uint64_t>(number_of(tid, 4'000'000'000 + i, 3'999'999'999)));  // a word gets a number beyond those of threads
+    // A word gets a number beyond those of threads; so does what another pid of the same process has taken: equal numbers would be one thread.
+    std::int64_t number = number_of(tid, 4'000'000'000 + i, 3'999'999'999);
+    bool fresh = false;
+    threads_.insert(static_cast<std::uint32_t>(p), static_cast<std::uint64_t>(number), 0, &fresh);
+    if (!fresh) number = 4'000'000'000 + i;
+    thread.number(2, static_cast<std::uint64_t>(number));
     if (!name.empty()) thread.name(5, name);
     const std::uint64_t own = describe(process_uuid(k.process), {}, 4, &thread);
     track(own, name.empty() ? "thread " + std::string(tid) : name, own);
   }
 
   // ---- streams, GPU annotations, synchronizations
-  void streams() {
-    rows<std::uint32_t> order;
-    for (std::size_t i = 0; i < t_.gpu.size(); ++i) order.push_back(static_cast<std::uint32_t>(i));
-    const auto where = [](const auto& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; };
-    sort_in_place(order, [&](std::uint32_t x, std::uint32_t y) {
+  template <class E>
+  static std::uint64_t where(const E& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; }
+  // GPU events by stream, and which of them will have no lane: an arrow to one must not begin.
+  void order_streams() {
+    for (std::size_t i = 0; i < t_.gpu.size(); ++i) order_.push_back(static_cast<std::uint32_t>(i));
+    sort_in_place(order_, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
       return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
+    std::int64_t ends[most_lanes];
+    std::size_t busy = 0;
+    const model::gpu_event* last = nullptr;
+    for (const std::uint32_t i : order_) {
+      const model::gpu_event& e = t_.gpu[i];
+      if (last == nullptr || where(*last) != where(e)) busy = 0;
+      last = &e;
+      for (std::size_t k = 0; k < busy;)
+        if (ends[k] <= e.begin.ns) ends[k] = ends[--busy];
+        else ++k;
+      if (busy < most_lanes) ends[busy++] = e.end().ns;
+      else if (options_.flows) launched_[i] = false;
+    }
+  }
+  void streams() {
     bool first = true;
     std::uint64_t current = 0;
-    for (const std::uint32_t i : order) {
+    for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
       if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream)), current = where(e), first = false;
       const category what = e.kind == model::gpu_kind::copy ? memcpy : e.kind == model::gpu_kind::set ? memset : kernel;
@@ -342,7 +364,7 @@ class perfetto_writer {
         if (e.graph != model::no_index) add(event, graph, e.graph);
         if (e.graph_node != model::no_index) add(event, graph_node, e.graph_node);
         event.bytes += detail(e.detail);
-        if (options_.flows && launched_[i]) event.fixed(48, std::uint64_t{i} + 1);
+        if (options_.flows && launched_[i]) event.fixed(48, std::uint64_t{i} + 1), ++out_.flows;
       });
     }
 
@@ -414,6 +436,8 @@ class perfetto_writer {
   std::vector<bool> known_, launched_;        // by name id; by GPU event
   std::vector<std::string> details_;          // by detail
   rows<launch_link> links_;
+  rows<std::uint32_t> order_;                 // GPU events by stream and begin
+  hotpath::detail::id_index threads_;         // numbers of threads that are taken, by process
   bool refused_ = false;
 };
 
