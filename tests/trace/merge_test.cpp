@@ -135,6 +135,68 @@ TEST_CASE("trace: captures that began at different steps are aligned by the patt
   CHECK(m.error().message().find("more than one way") != std::string::npos);
 }
 
+TEST_CASE("trace: F-TRC-17 captures of equal length that began three steps apart are not moved onto each other") {
+  // Every 10 ms an all-reduce, 100 of them; nothing tells one from the next but the base times.
+  const auto regular = [](int r, int first, std::optional<nanoseconds> offset) {
+    model::timeline t;
+    t.processes.push_back({.pid = 0, .name = 0, .label = 0, .rank = r, .rank_from_name = false, .source = "r" + std::to_string(r), .clock = model::clock_kind::own, .shift = {}, .unix_offset = offset});
+    for (int i = first; i < first + 100; ++i) t.gpu.push_back({.begin = nanoseconds{i * 10'000'000}, .duration = 1_us, .name = t.names.intern("ncclKernel_AllReduce"), .stream = 1});
+    t.sort();
+    return t;
+  };
+  for (const auto align : {alignment::collective, alignment::none}) {
+    auto m = trace::merge(all(regular(0, 0, 5_s), regular(1, 3, 5_s)), {.align = align});
+    REQUIRE(m);
+    CHECK(m->clocks[1].shift == 0_s);
+    CHECK(m->clocks[1].matched == 97);
+    CHECK(m->clocks[1].residual_max == 0_s);
+    CHECK(m->notes.empty());
+  }
+  // Without base times they are taken as captured together, and that is said.
+  auto m = trace::merge(all(regular(0, 0, {}), regular(1, 3, {})), {.align = alignment::collective});
+  REQUIRE(m);
+  CHECK(m->clocks[1].shift == nanoseconds{-30'000'000});
+  REQUIRE(m->notes.size() == 1);
+  CHECK(m->notes[0].find("more than one way") != std::string::npos);
+  // An uneven pattern needs no base time; where there is one that says otherwise, that is said.
+  auto uneven = trace::merge(all(rank(0, 5_s, std::nullopt, 0, 9), rank(1, 7_s, std::nullopt, 2, 9)), {.align = alignment::collective});
+  REQUIRE(uneven);
+  CHECK(std::abs(uneven->clocks[1].shift.ns - 2'000'000'000) <= 4000);
+  CHECK(uneven->clocks[1].matched == 7);
+  auto lied = trace::merge(all(rank(0, 5_s), rank(1, 7_s, 3_ms)), {.align = alignment::collective});
+  REQUIRE(lied);
+  CHECK(std::abs(lied->clocks[1].shift.ns - 2'000'000'000) <= 4000);
+  REQUIRE(lied->notes.size() == 1);
+  CHECK(lied->notes[0].find("by their base times 2.0 s") != std::string::npos);
+}
+
+TEST_CASE("trace: names of merged parts beyond the limit are counted, and times at the end of 64 bits do not overflow") {
+  std::vector<model::timeline> parts(2);
+  for (int p = 0; p < 2; ++p) {
+    model::timeline& t = parts[static_cast<std::size_t>(p)];
+    t.names = name_table({.bytes = 100, .distinct = 4});
+    t.processes.resize(1);
+    t.processes[0].unix_offset = 1_s;
+    for (int i = 0; i < 4; ++i) t.gpu.push_back({.begin = nanoseconds{i * 1000}, .duration = 1_us, .name = t.names.intern("k" + std::to_string(4 * p + i)), .stream = 1});
+  }
+  CHECK(!parts[0].partial());
+  const auto m = trace::merge(std::move(parts));
+  REQUIRE(m);
+  CHECK(m->trace.partial());
+  REQUIRE(m->trace.lost.size() == 1);
+  CHECK(m->trace.lost[0].fault == model::trace_fault::too_many_names);
+  CHECK(m->trace.lost[0].count == 4);
+  const auto edge = [](std::int64_t at) {
+    model::timeline t;
+    t.processes.resize(1);
+    t.processes[0].unix_offset = nanoseconds{0};
+    t.gpu.push_back({.begin = nanoseconds{at}, .duration = {}, .name = t.names.intern("ncclKernel_AllReduce"), .stream = 1});
+    return t;
+  };
+  CHECK(!trace::merge(all(edge(INT64_MAX), edge(INT64_MIN))));
+  CHECK(!trace::merge(all(edge(INT64_MIN), edge(INT64_MAX)), {.align = alignment::collective}));
+}
+
 TEST_CASE("trace: ranks without a common collective are aligned by steps, refused when their work does not overlap, else said to be unverified") {
   const auto plain = [](int r, nanoseconds offset, int first) {
     model::timeline t = rank(r, offset, nanoseconds{0}, first);

@@ -65,12 +65,29 @@ inline std::int64_t spread(const std::vector<std::int64_t>& v, std::int64_t midd
 struct matches {
   std::vector<std::int64_t> differences;   // there - here, of what both have
   bool ambiguous = false;                  // captures of different length that fit in more than one way
+  bool assumed = false;                    // they fit as if captured at the same moment, and in another way as well
 };
 
-// The k-th of a name there belongs to the k-th here. Where one side has more of them, the captures began or ended at different moments: the lag that
-// makes the differences most alike is right, if there is one that does. `expected`: what the differences should be near to, where known.
+// The k-th of `a` equal ones there, the k-th of `b` here; lag: how many more of them lie before the first pair there than here.
+inline std::vector<std::int64_t> differences(const rendezvous* there, std::size_t a, const rendezvous* here, std::size_t b, std::ptrdiff_t lag) {
+  constexpr std::size_t most_pairs = 4096;
+  const std::size_t x = lag > 0 ? static_cast<std::size_t>(lag) : 0, y = lag < 0 ? static_cast<std::size_t>(-lag) : 0;
+  std::vector<std::int64_t> d;
+  for (std::size_t k = 0; k < most_pairs && x + k < a && y + k < b; ++k) d.push_back(minus(there[x + k].at, here[y + k].at));
+  return d;
+}
+
+// The k-th of a name there belongs to the k-th here, where the captures began and ended at the same moments. Where not, the lag that makes the differences
+// most alike is right, if there is one that does. Tried are those that leave nobody of the shorter side alone, and, as far as at least half of it
+// remains, those beyond. `expected`: what the differences should be near to, where known: it decides among the lags that fit equally well.
 inline matches match(const std::vector<rendezvous>& there, const std::vector<rendezvous>& here, std::optional<std::int64_t> expected) {
-  constexpr std::size_t most_lags = 64, most_pairs = 4096;
+  constexpr std::size_t most_lags = 64, most_beyond = 32;
+  struct fit {
+    std::ptrdiff_t lag;
+    std::int64_t spread, middle;
+    bool inside;
+  };
+  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= best + 500; };  // a microsecond is nothing between two GPUs
   matches out;
   for (std::size_t i = 0, j = 0; i < there.size() && j < here.size();) {
     if (there[i].what != here[j].what) {
@@ -82,19 +99,38 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
     while (ei < there.size() && there[ei].what == there[i].what) ++ei;
     while (ej < here.size() && here[ej].what == here[j].what) ++ej;
     const std::size_t a = ei - i, b = ej - j, shorter = a < b ? a : b, longer = a < b ? b : a;
-    const std::size_t pairs = shorter < most_pairs ? shorter : most_pairs;
-    std::vector<std::int64_t> best;
-    std::int64_t best_score = INT64_MAX, second = INT64_MAX;
-    for (std::size_t lag = 0; lag <= longer - shorter && lag < most_lags; ++lag) {
-      std::vector<std::int64_t> d;
-      for (std::size_t k = 0; k < pairs; ++k) d.push_back(there[i + k + (a > b ? lag : 0)].at - here[j + k + (a > b ? 0 : lag)].at);
-      const std::int64_t middle = median(d), score = spread(d, middle) + (expected ? distance(middle, *expected) : 0);
-      if (score < best_score) second = best_score, best_score = score, best = std::move(d);
-      else if (score < second) second = score;
+    const std::size_t least = (std::max)(std::size_t{3}, (shorter + 1) / 2), beyond = shorter > least ? (std::min)(shorter - least, most_beyond) : 0;
+    const auto inner = static_cast<std::ptrdiff_t>((std::min)(longer - shorter, most_lags - 1)), outer = static_cast<std::ptrdiff_t>(beyond);
+    std::vector<fit> fits;
+    std::int64_t best = INT64_MAX, best_inside = INT64_MAX;
+    for (std::ptrdiff_t n = -outer; n <= inner + outer; ++n) {
+      const std::ptrdiff_t lag = a < b ? -n : n;
+      const std::vector<std::int64_t> d = differences(&there[i], a, &here[j], b, lag);
+      const std::int64_t middle = median(d);
+      fits.push_back({lag, spread(d, middle), middle, n >= 0 && n <= inner});
+      best = (std::min)(best, fits.back().spread);
+      if (fits.back().inside) best_inside = (std::min)(best_inside, fits.back().spread);
+    }
+    const bool inside = !expected && best_inside / 2 <= best + 500;
+    const fit* chosen = nullptr;
+    std::size_t as_good = 0;
+    for (const fit& f : fits) {
+      if (!good(f, inside ? best_inside : best)) continue;
+      if (inside && !f.inside) {
+        out.assumed = true;
+        continue;
+      }
+      ++as_good;
+      const auto badness = [&](const fit& x) { return expected ? distance(x.middle, *expected) : x.spread; };
+      if (chosen == nullptr || badness(f) < badness(*chosen) || (badness(f) == badness(*chosen) && f.inside && !chosen->inside)) chosen = &f;
     }
     // One pair has no spread: nothing tells a right lag from a wrong one. Nor does a second lag that fits almost as well.
-    if (longer != shorter && !expected && (pairs < 3 || second / 2 <= best_score)) out.ambiguous = true;
-    else out.differences.insert(out.differences.end(), best.begin(), best.end());
+    if (!expected && (longer != shorter || !inside) && (shorter < 3 || as_good > 1)) {
+      out.ambiguous = true;
+    } else {
+      const std::vector<std::int64_t> d = differences(&there[i], a, &here[j], b, chosen->lag);
+      out.differences.insert(out.differences.end(), d.begin(), d.end());
+    }
     i = ei, j = ej;
   }
   return out;
@@ -138,8 +174,10 @@ inline bool shift_all(model::timeline& t, std::int64_t shift) {
 
 // Appends a part whose times are on `to`'s clock already.
 inline void append(model::timeline& to, model::timeline&& from) {
+  const std::uint64_t refused = to.names.refused();
   std::vector<name_id> names(from.names.size());
   for (name_id i = 0; i < names.size(); ++i) names[i] = to.names.intern(from.names[i]);
+  to.count(model::trace_fault::too_many_names, {}, "names of all parts together are more than the limit", to.names.refused() - refused);
   const auto text = [&](name_id& n) { n = n < names.size() ? names[n] : 0; };
   const auto tracks = static_cast<std::uint32_t>(to.tracks.size()), details = static_cast<std::uint32_t>(to.details.size());
   const auto processes = static_cast<std::uint16_t>(to.processes.size());
@@ -232,7 +270,10 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
     std::int64_t shift = 0;
     const bool by_unix = o.align == alignment::none || o.align == alignment::unix_time;
     if (by_unix && __builtin_sub_overflow(offset(i)->ns, offset(0)->ns, &shift)) return refuse("the base time of " + called(i) + " is beyond 64 bits", request);
-    detail::matches m = detail::match(there, here, by_unix ? std::optional<std::int64_t>(shift) : std::nullopt);
+    std::optional<std::int64_t> expected;   // what the base times say, where both are of one kind
+    if (by_unix) expected = shift;
+    else if (offset(0) && offset(i) && (offset(0)->ns == 0) == (offset(i)->ns == 0)) expected = detail::minus(offset(i)->ns, offset(0)->ns);
+    detail::matches m = detail::match(there, here, expected);
     c.matched = m.differences.size();
     if (c.matched != 0) c.matched_by = o.align == alignment::step ? "steps" : "collectives";
     if (!by_unix) {
@@ -240,6 +281,9 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
       if (c.matched == 0 && m.ambiguous) return refuse(called(i) + " and " + called(0) + " were captured at different moments, and their " + what + "s fit in more than one way", "capture the same steps on all ranks");
       if (c.matched == 0) return refuse(called(i) + " has no " + what + " in common with " + called(0), o.align == alignment::step ? "try --align collective" : "try --align step");
       shift = detail::median(m.differences);
+      const std::string by = called(i) + " and " + called(0) + ": by their " + what + "s";
+      if (expected && detail::distance(shift, *expected) > o.tolerance.ns) out.notes.push_back(by + " the clocks differ by " + detail::say_time(shift) + ", by their base times " + detail::say_time(*expected) + ".");
+      if (m.assumed) out.notes.push_back(by + " they fit in more than one way, and were taken as captured at the same moment.");
     }
     c.shift = nanoseconds{shift};
     if (c.matched != 0) {
@@ -253,14 +297,15 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
     if (!agree) out.notes.push_back(apart + (by_unix ? " by their base times: compare their times with care." : " after the alignment: compare their times with care."));
     if (!c.residual_median) {
       const detail::span_of_time s = detail::span_of(parts[i]);
-      const bool apart_in_time = s.begin <= s.end && first.begin <= first.end && (s.begin + shift > first.end || s.end + shift < first.begin);
+      const nanoseconds begin = nanoseconds{s.begin} + c.shift, end = nanoseconds{s.end} + c.shift;
+      const bool apart_in_time = s.begin <= s.end && first.begin <= first.end && (begin.ns > first.end || end.ns < first.begin);
       if (apart_in_time && o.align == alignment::none) {
-        const std::int64_t gap = s.begin + shift > first.end ? s.begin + shift - first.end : first.begin - s.end - shift;
+        const std::int64_t gap = begin.ns > first.end ? detail::minus(begin.ns, first.end) : detail::minus(first.begin, end.ns);
         return refuse("the work of " + called(i) + " and " + called(0) + " does not overlap: " + detail::say_time(gap) + " lie between; different runs, or clocks that differ", "--align unix_time merges them all the same; " + request);
       }
       out.notes.push_back(called(i) + " has no collective in common with " + called(0) + ": its clock was taken from its base time and could not be verified.");
     }
-    if (!detail::shift_all(parts[i], shift)) return refuse("times of " + called(i) + " are beyond 64 bits on the clock of " + called(0), "these files do not belong together");
+    if (shift == INT64_MIN || shift == INT64_MAX || !detail::shift_all(parts[i], shift)) return refuse("times of " + called(i) + " are beyond 64 bits on the clock of " + called(0), "these files do not belong together");
   }
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t k = 0; k < i; ++k)
