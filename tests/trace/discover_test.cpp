@@ -90,6 +90,23 @@ TEST_CASE("trace: rank and world size are those of the file's first bytes before
   CHECK(blind.traces[1].format == model::trace_format::none);
 }
 
+TEST_CASE("trace: a trace whose events come behind 70 KB of other members is found, by its name always") {
+  folder f;
+  const std::string late = "{\"otherData\": {\"log\": \"" + std::string(70'000, 'x') + "\"}, " + bare.substr(1);
+  const std::string path = f.write("late.json", " " + late);
+  auto d = trace::discover(path);
+  REQUIRE(d);
+  CHECK(names(d->traces) == list{"late.json"});
+  CHECK(d->traces[0].unsure);
+  CHECK(names(f.look().traces) == list{"late.json"});
+  f.write("rank0.json", kineto(0));   // beside one that is a trace for certain it must be asked for
+  CHECK(names(f.look().traces) == list{"rank0.json"});
+  CHECK(reason(f.look(), "late.json").find("name it to read it") != std::string::npos);
+  CHECK(trace::discover(path));
+  f.write("closed.json", "{\"otherData\": {\"log\": \"" + std::string(60'000, 'x') + "\"}}");
+  CHECK(reason(f.look(), "closed.json") == "JSON without traceEvents: not a trace");
+}
+
 TEST_CASE("trace: files that are no traces are told by content, with the reason and what to do") {
   folder f;
   f.write("good.json", bare);

@@ -52,8 +52,8 @@ inline std::string capture_in(std::string_view head) {
   return {};
 }
 
-inline void sniff_object(std::string_view head, sniffed& s) {
-  bool torch = false, events = false;
+inline void sniff_object(std::string_view head, bool part, sniffed& s) {   // part: of a longer file
+  bool torch = false, events = false, closed = false;
   for (std::size_t at = past_space(head, 1); at < head.size() && head[at] == '"';) {
     const std::size_t quote = head.find('"', at + 1), colon = quote == std::string_view::npos ? quote : head.find(':', quote);
     if (colon == std::string_view::npos) break;
@@ -68,9 +68,11 @@ inline void sniff_object(std::string_view head, sniffed& s) {
         if ((k == "rank" || k == "world_size") && in.integer(n) && n >= 0 && n < 1'000'000) (k == "rank" ? s.rank : s.world_size) = static_cast<int>(n);
       });
     }
+    closed = past < head.size() && head[past] == '}';
     at = past < head.size() && head[past] == ',' ? past_space(head, past + 1) : head.size();
   }
-  if (events || (torch && head.size() >= sniff_bytes)) s.format = torch || head.find("\"cpu_op\"") != std::string_view::npos ? model::trace_format::torch : model::trace_format::chrome;
+  if (events || (torch && part)) s.format = torch || head.find("\"cpu_op\"") != std::string_view::npos ? model::trace_format::torch : model::trace_format::chrome;
+  else if (!closed && part) s.unsure = true;   // they may come behind a long member
   else s.reason = "JSON without traceEvents: not a trace";
 }
 
@@ -121,7 +123,7 @@ struct looker {
       if (s.format == model::trace_format::none && text::lower(base_name(path)).ends_with(".nsys-rep")) s.reason = "Nsight's own format: nsys export --type sqlite " + std::string(base_name(path));
     }
     if (!s.reason.empty()) return skip(path, std::move(s.reason)), false;
-    f.format = s.format, f.rank = s.rank, f.world_size = s.world_size, f.capture = std::move(s.capture);
+    f.format = s.format, f.unsure = s.unsure, f.rank = s.rank, f.world_size = s.world_size, f.capture = std::move(s.capture);
     if (!f.rank && (f.rank = rank_of_name(path))) f.rank_from_name = true;
     const std::string lower = text::lower(path.substr(path.size() - (path.size() < base_name(path).size() + 64 ? path.size() : base_name(path).size() + 64)));
     f.is_capture = !f.capture.empty() || lower.find("/capture_traces/") != std::string::npos || lower.find("graph_capture") != std::string::npos || lower.find("graph-capture") != std::string::npos;
@@ -184,6 +186,9 @@ struct looker {
     std::size_t merged = 0, ranked = 0;
     for (const found_trace& t : out.traces) merged += base_name(t.path).starts_with("merged-"), ranked += t.rank.has_value();
     if (merged < out.traces.size()) drop([&](std::size_t i, std::size_t) { return std::string(base_name(out.traces[i].path).starts_with("merged-") ? "made of other files here" : ""); });
+    std::size_t sure = 0;
+    for (const found_trace& t : out.traces) sure += !t.unsure;
+    if (sure != 0) drop([&](std::size_t i, std::size_t) { return std::string(out.traces[i].unsure ? "its first 64 KiB do not tell that it is a trace, those of other files here do: name it to read it" : ""); });
     if (ranked != 0) drop([&](std::size_t i, std::size_t) { return std::string(out.traces[i].rank || out.traces[i].format == model::trace_format::none ? "" : "tells no rank, and other files here do: a front end's trace?"); });
     if (options.rank) drop([&](std::size_t i, std::size_t) {
       const auto& r = out.traces[i].rank;
@@ -224,10 +229,11 @@ HOTPATH_FN sniffed sniff(std::string_view head) {
   else if (head.starts_with("PK\x03\x04")) s.reason = "a zip archive: unpack it first";
   else if (head.starts_with("\xfd" "7zXZ")) s.reason = "xz: decompress it first (xz -d)";
   if (!s.reason.empty()) return s;
+  const bool part = head.size() >= sniff_bytes;
   if (head.starts_with("\xef\xbb\xbf")) head.remove_prefix(3);
   const std::size_t begin = detail::past_space(head, 0);
   head.remove_prefix(begin);
-  if (head.starts_with('{')) detail::sniff_object(head, s);
+  if (head.starts_with('{')) detail::sniff_object(head, part, s);
   else if (head.starts_with('[')) detail::sniff_array(head, s);
   else s.reason = head.empty() ? "only white space" : "neither JSON nor SQLite";
   if (s.format != model::trace_format::none) s.capture = detail::capture_in(head);

@@ -31,6 +31,7 @@ struct found_trace {
   bool is_capture = false;
   std::int64_t modified_ns = 0;                            // since 1970
   std::uint64_t bytes = 0;
+  bool unsure = false;                                     // JSON whose first bytes do not tell whether it is a trace; taken where no other file is one
 };
 
 struct skipped_file {
@@ -60,6 +61,7 @@ struct sniffed {
   std::optional<int> rank, world_size;
   std::string capture;
   std::string reason;
+  bool unsure = false;       // JSON that does not end in these bytes, without traceEvents in them: perhaps a trace
 };
 sniffed sniff(std::string_view head);
 
