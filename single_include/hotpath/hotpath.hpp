@@ -27241,6 +27241,7 @@ struct found_trace {
   bool is_capture = false;
   std::int64_t modified_ns = 0;                            // since 1970
   std::uint64_t bytes = 0;
+  bool unsure = false;                                     // JSON whose first bytes do not tell whether it is a trace; taken where no other file is one
 };
 
 struct skipped_file {
@@ -27270,6 +27271,7 @@ struct sniffed {
   std::optional<int> rank, world_size;
   std::string capture;
   std::string reason;
+  bool unsure = false;       // JSON that does not end in these bytes, without traceEvents in them: perhaps a trace
 };
 sniffed sniff(std::string_view head);
 
@@ -27320,8 +27322,8 @@ inline std::string capture_in(std::string_view head) {
   return {};
 }
 
-inline void sniff_object(std::string_view head, sniffed& s) {
-  bool torch = false, events = false;
+inline void sniff_object(std::string_view head, bool part, sniffed& s) {   // part: of a longer file
+  bool torch = false, events = false, closed = false;
   for (std::size_t at = past_space(head, 1); at < head.size() && head[at] == '"';) {
     const std::size_t quote = head.find('"', at + 1), colon = quote == std::string_view::npos ? quote : head.find(':', quote);
     if (colon == std::string_view::npos) break;
@@ -27336,9 +27338,11 @@ inline void sniff_object(std::string_view head, sniffed& s) {
         if ((k == "rank" || k == "world_size") && in.integer(n) && n >= 0 && n < 1'000'000) (k == "rank" ? s.rank : s.world_size) = static_cast<int>(n);
       });
     }
+    closed = past < head.size() && head[past] == '}';
     at = past < head.size() && head[past] == ',' ? past_space(head, past + 1) : head.size();
   }
-  if (events || (torch && head.size() >= sniff_bytes)) s.format = torch || head.find("\"cpu_op\"") != std::string_view::npos ? model::trace_format::torch : model::trace_format::chrome;
+  if (events || (torch && part)) s.format = torch || head.find("\"cpu_op\"") != std::string_view::npos ? model::trace_format::torch : model::trace_format::chrome;
+  else if (!closed && part) s.unsure = true;   // they may come behind a long member
   else s.reason = "JSON without traceEvents: not a trace";
 }
 
@@ -27389,7 +27393,7 @@ struct looker {
       if (s.format == model::trace_format::none && text::lower(base_name(path)).ends_with(".nsys-rep")) s.reason = "Nsight's own format: nsys export --type sqlite " + std::string(base_name(path));
     }
     if (!s.reason.empty()) return skip(path, std::move(s.reason)), false;
-    f.format = s.format, f.rank = s.rank, f.world_size = s.world_size, f.capture = std::move(s.capture);
+    f.format = s.format, f.unsure = s.unsure, f.rank = s.rank, f.world_size = s.world_size, f.capture = std::move(s.capture);
     if (!f.rank && (f.rank = rank_of_name(path))) f.rank_from_name = true;
     const std::string lower = text::lower(path.substr(path.size() - (path.size() < base_name(path).size() + 64 ? path.size() : base_name(path).size() + 64)));
     f.is_capture = !f.capture.empty() || lower.find("/capture_traces/") != std::string::npos || lower.find("graph_capture") != std::string::npos || lower.find("graph-capture") != std::string::npos;
@@ -27452,6 +27456,9 @@ struct looker {
     std::size_t merged = 0, ranked = 0;
     for (const found_trace& t : out.traces) merged += base_name(t.path).starts_with("merged-"), ranked += t.rank.has_value();
     if (merged < out.traces.size()) drop([&](std::size_t i, std::size_t) { return std::string(base_name(out.traces[i].path).starts_with("merged-") ? "made of other files here" : ""); });
+    std::size_t sure = 0;
+    for (const found_trace& t : out.traces) sure += !t.unsure;
+    if (sure != 0) drop([&](std::size_t i, std::size_t) { return std::string(out.traces[i].unsure ? "its first 64 KiB do not tell that it is a trace, those of other files here do: name it to read it" : ""); });
     if (ranked != 0) drop([&](std::size_t i, std::size_t) { return std::string(out.traces[i].rank || out.traces[i].format == model::trace_format::none ? "" : "tells no rank, and other files here do: a front end's trace?"); });
     if (options.rank) drop([&](std::size_t i, std::size_t) {
       const auto& r = out.traces[i].rank;
@@ -27492,10 +27499,11 @@ HOTPATH_FN sniffed sniff(std::string_view head) {
   else if (head.starts_with("PK\x03\x04")) s.reason = "a zip archive: unpack it first";
   else if (head.starts_with("\xfd" "7zXZ")) s.reason = "xz: decompress it first (xz -d)";
   if (!s.reason.empty()) return s;
+  const bool part = head.size() >= sniff_bytes;
   if (head.starts_with("\xef\xbb\xbf")) head.remove_prefix(3);
   const std::size_t begin = detail::past_space(head, 0);
   head.remove_prefix(begin);
-  if (head.starts_with('{')) detail::sniff_object(head, s);
+  if (head.starts_with('{')) detail::sniff_object(head, part, s);
   else if (head.starts_with('[')) detail::sniff_array(head, s);
   else s.reason = head.empty() ? "only white space" : "neither JSON nor SQLite";
   if (s.format != model::trace_format::none) s.capture = detail::capture_in(head);
@@ -27647,7 +27655,8 @@ inline std::int64_t median(std::vector<std::int64_t> v) {
   sort_in_place(v, [](std::int64_t a, std::int64_t b) { return a < b; });
   return v[v.size() / 2];
 }
-constexpr std::int64_t distance(std::int64_t a, std::int64_t b) { return a > b ? a - b : b - a; }
+constexpr std::int64_t minus(std::int64_t a, std::int64_t b) { return (nanoseconds{a} - nanoseconds{b}).ns; }  // as far as 64 bits go
+constexpr std::int64_t distance(std::int64_t a, std::int64_t b) { return a > b ? minus(a, b) : minus(b, a); }
 inline std::int64_t spread(const std::vector<std::int64_t>& v, std::int64_t middle) {
   std::vector<std::int64_t> d;
   for (const std::int64_t x : v) d.push_back(distance(x, middle));
@@ -27657,12 +27666,29 @@ inline std::int64_t spread(const std::vector<std::int64_t>& v, std::int64_t midd
 struct matches {
   std::vector<std::int64_t> differences;   // there - here, of what both have
   bool ambiguous = false;                  // captures of different length that fit in more than one way
+  bool assumed = false;                    // they fit as if captured at the same moment, and in another way as well
 };
 
-// The k-th of a name there belongs to the k-th here. Where one side has more of them, the captures began or ended at different moments: the lag that
-// makes the differences most alike is right, if there is one that does. `expected`: what the differences should be near to, where known.
+// The k-th of `a` equal ones there, the k-th of `b` here; lag: how many more of them lie before the first pair there than here.
+inline std::vector<std::int64_t> differences(const rendezvous* there, std::size_t a, const rendezvous* here, std::size_t b, std::ptrdiff_t lag) {
+  constexpr std::size_t most_pairs = 4096;
+  const std::size_t x = lag > 0 ? static_cast<std::size_t>(lag) : 0, y = lag < 0 ? static_cast<std::size_t>(-lag) : 0;
+  std::vector<std::int64_t> d;
+  for (std::size_t k = 0; k < most_pairs && x + k < a && y + k < b; ++k) d.push_back(minus(there[x + k].at, here[y + k].at));
+  return d;
+}
+
+// The k-th of a name there belongs to the k-th here, where the captures began and ended at the same moments. Where not, the lag that makes the differences
+// most alike is right, if there is one that does. Tried are those that leave nobody of the shorter side alone, and, as far as at least half of it
+// remains, those beyond. `expected`: what the differences should be near to, where known: it decides among the lags that fit equally well.
 inline matches match(const std::vector<rendezvous>& there, const std::vector<rendezvous>& here, std::optional<std::int64_t> expected) {
-  constexpr std::size_t most_lags = 64, most_pairs = 4096;
+  constexpr std::size_t most_lags = 64, most_beyond = 32;
+  struct fit {
+    std::ptrdiff_t lag;
+    std::int64_t spread, middle;
+    bool inside;
+  };
+  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= best + 500; };  // a microsecond is nothing between two GPUs
   matches out;
   for (std::size_t i = 0, j = 0; i < there.size() && j < here.size();) {
     if (there[i].what != here[j].what) {
@@ -27674,19 +27700,38 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
     while (ei < there.size() && there[ei].what == there[i].what) ++ei;
     while (ej < here.size() && here[ej].what == here[j].what) ++ej;
     const std::size_t a = ei - i, b = ej - j, shorter = a < b ? a : b, longer = a < b ? b : a;
-    const std::size_t pairs = shorter < most_pairs ? shorter : most_pairs;
-    std::vector<std::int64_t> best;
-    std::int64_t best_score = INT64_MAX, second = INT64_MAX;
-    for (std::size_t lag = 0; lag <= longer - shorter && lag < most_lags; ++lag) {
-      std::vector<std::int64_t> d;
-      for (std::size_t k = 0; k < pairs; ++k) d.push_back(there[i + k + (a > b ? lag : 0)].at - here[j + k + (a > b ? 0 : lag)].at);
-      const std::int64_t middle = median(d), score = spread(d, middle) + (expected ? distance(middle, *expected) : 0);
-      if (score < best_score) second = best_score, best_score = score, best = std::move(d);
-      else if (score < second) second = score;
+    const std::size_t least = (std::max)(std::size_t{3}, (shorter + 1) / 2), beyond = shorter > least ? (std::min)(shorter - least, most_beyond) : 0;
+    const auto inner = static_cast<std::ptrdiff_t>((std::min)(longer - shorter, most_lags - 1)), outer = static_cast<std::ptrdiff_t>(beyond);
+    std::vector<fit> fits;
+    std::int64_t best = INT64_MAX, best_inside = INT64_MAX;
+    for (std::ptrdiff_t n = -outer; n <= inner + outer; ++n) {
+      const std::ptrdiff_t lag = a < b ? -n : n;
+      const std::vector<std::int64_t> d = differences(&there[i], a, &here[j], b, lag);
+      const std::int64_t middle = median(d);
+      fits.push_back({lag, spread(d, middle), middle, n >= 0 && n <= inner});
+      best = (std::min)(best, fits.back().spread);
+      if (fits.back().inside) best_inside = (std::min)(best_inside, fits.back().spread);
+    }
+    const bool inside = !expected && best_inside / 2 <= best + 500;
+    const fit* chosen = nullptr;
+    std::size_t as_good = 0;
+    for (const fit& f : fits) {
+      if (!good(f, inside ? best_inside : best)) continue;
+      if (inside && !f.inside) {
+        out.assumed = true;
+        continue;
+      }
+      ++as_good;
+      const auto badness = [&](const fit& x) { return expected ? distance(x.middle, *expected) : x.spread; };
+      if (chosen == nullptr || badness(f) < badness(*chosen) || (badness(f) == badness(*chosen) && f.inside && !chosen->inside)) chosen = &f;
     }
     // One pair has no spread: nothing tells a right lag from a wrong one. Nor does a second lag that fits almost as well.
-    if (longer != shorter && !expected && (pairs < 3 || second / 2 <= best_score)) out.ambiguous = true;
-    else out.differences.insert(out.differences.end(), best.begin(), best.end());
+    if (!expected && (longer != shorter || !inside) && (shorter < 3 || as_good > 1)) {
+      out.ambiguous = true;
+    } else {
+      const std::vector<std::int64_t> d = differences(&there[i], a, &here[j], b, chosen->lag);
+      out.differences.insert(out.differences.end(), d.begin(), d.end());
+    }
     i = ei, j = ej;
   }
   return out;
@@ -27730,8 +27775,10 @@ inline bool shift_all(model::timeline& t, std::int64_t shift) {
 
 // Appends a part whose times are on `to`'s clock already.
 inline void append(model::timeline& to, model::timeline&& from) {
+  const std::uint64_t refused = to.names.refused();
   std::vector<name_id> names(from.names.size());
   for (name_id i = 0; i < names.size(); ++i) names[i] = to.names.intern(from.names[i]);
+  to.count(model::trace_fault::too_many_names, {}, "names of all parts together are more than the limit", to.names.refused() - refused);
   const auto text = [&](name_id& n) { n = n < names.size() ? names[n] : 0; };
   const auto tracks = static_cast<std::uint32_t>(to.tracks.size()), details = static_cast<std::uint32_t>(to.details.size());
   const auto processes = static_cast<std::uint16_t>(to.processes.size());
@@ -27824,7 +27871,10 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
     std::int64_t shift = 0;
     const bool by_unix = o.align == alignment::none || o.align == alignment::unix_time;
     if (by_unix && __builtin_sub_overflow(offset(i)->ns, offset(0)->ns, &shift)) return refuse("the base time of " + called(i) + " is beyond 64 bits", request);
-    detail::matches m = detail::match(there, here, by_unix ? std::optional<std::int64_t>(shift) : std::nullopt);
+    std::optional<std::int64_t> expected;   // what the base times say, where both are of one kind
+    if (by_unix) expected = shift;
+    else if (offset(0) && offset(i) && (offset(0)->ns == 0) == (offset(i)->ns == 0)) expected = detail::minus(offset(i)->ns, offset(0)->ns);
+    detail::matches m = detail::match(there, here, expected);
     c.matched = m.differences.size();
     if (c.matched != 0) c.matched_by = o.align == alignment::step ? "steps" : "collectives";
     if (!by_unix) {
@@ -27832,6 +27882,9 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
       if (c.matched == 0 && m.ambiguous) return refuse(called(i) + " and " + called(0) + " were captured at different moments, and their " + what + "s fit in more than one way", "capture the same steps on all ranks");
       if (c.matched == 0) return refuse(called(i) + " has no " + what + " in common with " + called(0), o.align == alignment::step ? "try --align collective" : "try --align step");
       shift = detail::median(m.differences);
+      const std::string by = called(i) + " and " + called(0) + ": by their " + what + "s";
+      if (expected && detail::distance(shift, *expected) > o.tolerance.ns) out.notes.push_back(by + " the clocks differ by " + detail::say_time(shift) + ", by their base times " + detail::say_time(*expected) + ".");
+      if (m.assumed) out.notes.push_back(by + " they fit in more than one way, and were taken as captured at the same moment.");
     }
     c.shift = nanoseconds{shift};
     if (c.matched != 0) {
@@ -27845,14 +27898,15 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
     if (!agree) out.notes.push_back(apart + (by_unix ? " by their base times: compare their times with care." : " after the alignment: compare their times with care."));
     if (!c.residual_median) {
       const detail::span_of_time s = detail::span_of(parts[i]);
-      const bool apart_in_time = s.begin <= s.end && first.begin <= first.end && (s.begin + shift > first.end || s.end + shift < first.begin);
+      const nanoseconds begin = nanoseconds{s.begin} + c.shift, end = nanoseconds{s.end} + c.shift;
+      const bool apart_in_time = s.begin <= s.end && first.begin <= first.end && (begin.ns > first.end || end.ns < first.begin);
       if (apart_in_time && o.align == alignment::none) {
-        const std::int64_t gap = s.begin + shift > first.end ? s.begin + shift - first.end : first.begin - s.end - shift;
+        const std::int64_t gap = begin.ns > first.end ? detail::minus(begin.ns, first.end) : detail::minus(first.begin, end.ns);
         return refuse("the work of " + called(i) + " and " + called(0) + " does not overlap: " + detail::say_time(gap) + " lie between; different runs, or clocks that differ", "--align unix_time merges them all the same; " + request);
       }
       out.notes.push_back(called(i) + " has no collective in common with " + called(0) + ": its clock was taken from its base time and could not be verified.");
     }
-    if (!detail::shift_all(parts[i], shift)) return refuse("times of " + called(i) + " are beyond 64 bits on the clock of " + called(0), "these files do not belong together");
+    if (shift == INT64_MIN || shift == INT64_MAX || !detail::shift_all(parts[i], shift)) return refuse("times of " + called(i) + " are beyond 64 bits on the clock of " + called(0), "these files do not belong together");
   }
   for (std::size_t i = 0; i < n; ++i)
     for (std::size_t k = 0; k < i; ++k)
@@ -29058,7 +29112,7 @@ result<repaired> repair(const std::string& path, byte_sink sink, const read_opti
 //     model::timeline part = trace::slice(t, some);
 //     auto s = trace::slice_file<trace::zlib>("rank0.json.gz", t, some, keep);       // the events as they stand in the file, arguments and all
 //
-//   By time: what overlaps [begin, end) on its own side. By step: GPU events that were launched within a range of the host. With each GPU event comes what it points to: its
+//   By time: what overlaps [begin, end) on its own side. By step: GPU events that were launched within a range of the host. By both: what is in both. With each GPU event comes what it points to: its
 //   launch, the operator that it belongs to, and the operators, Python frames and annotations around both. Metadata stays.
 //   `categories` narrows all of that: only these are kept. Cost: one pass, binary searches. Thread safety: no state.
 // ---- hotpath/trace/slice.hpp
@@ -29077,7 +29131,7 @@ struct selection {
   std::optional<time_range> time = {};         // on the timeline's clock
   std::optional<std::vector<host_range>> steps = {};   // of annotations that mark steps
   std::optional<int> rank = {};
-  std::vector<std::string> categories = {};    // kernel, gpu_memcpy, gpu_memset, cuda_runtime, cuda_driver, cpu_op, python_function, user_annotation, ...
+  std::vector<std::string> categories = {};    // any name of a class: kernel, gpu_memcpy, gpu_memset, cuda_runtime, cuda_driver, cpu_op, python_function, user_annotation, ...
 };
 
 // A range given relative to the begin of the first GPU event (of the first event, where no GPU event is).
@@ -29109,10 +29163,13 @@ class slicer {
 
   bool rank_fits(std::uint16_t process) const { return !selection_.rank || (process < fits_.size() && fits_[process]); }
   bool category_fits(std::string_view category) const;
-  bool overlaps(std::int64_t begin, std::int64_t end, std::uint16_t process) const;
+  bool in_time(std::int64_t begin, std::int64_t end) const;
+  bool in_steps(std::int64_t begin, std::int64_t end, std::uint16_t process) const;
+  bool overlaps(std::int64_t begin, std::int64_t end, std::uint16_t process) const { return in_time(begin, end) && in_steps(begin, end, process); }  // of the host
   bool has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const;
   bool around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const;
   bool in_gpu_span(std::int64_t begin, std::int64_t end) const { return begin < gpu_end_ && (end > gpu_begin_ || begin >= gpu_begin_); }
+  bool on_gpu(std::int64_t begin, std::int64_t end) const { return in_time(begin, end) && (!selection_.steps || in_gpu_span(begin, end)); }  // of the device, beside its work
   template <class E> bool around(const E& e) const;
   bool host(const model::api_call& e) const;
   bool host(const model::cpu_op& e) const;
@@ -29123,6 +29180,8 @@ class slicer {
 
   const model::timeline& t_;
   const selection& selection_;
+  std::vector<std::string> categories_;        // canonical words
+  std::vector<host_range> ranges_;             // of the steps, by process and begin; they do not meet
   std::vector<bool> fits_, gpu_kept_;          // by process; by GPU event
   std::vector<id> correlations_, externals_;   // of kept GPU events and their launches, sorted
   std::vector<point> points_;                  // launches and operators of kept GPU events, sorted
@@ -29195,6 +29254,9 @@ inline std::int64_t base_of(const model::timeline& t) {
   return lo > hi || (lo >= 0 && hi < (std::int64_t{1} << 53)) ? 0 : lo;
 }
 
+// The driver's calls are cuLaunchKernel, cuMemcpy...: "cu" and a capital.
+constexpr bool is_driver_call(std::string_view name) { return name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z'; }
+
 // A decimal number without leading zeros or a plus: what may stand in JSON or in an integer field as it is.
 inline bool is_integer(std::string_view s) {
   if (s.starts_with('-')) s.remove_prefix(1);
@@ -29205,203 +29267,6 @@ inline bool is_integer(std::string_view s) {
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::trace::detail
-// ---- hotpath/trace/slice-inl.hpp
-
-namespace hotpath::inline HOTPATH_ABI::trace {
-
-HOTPATH_FN time_range after_first_gpu(const model::timeline& t, time_range relative) {
-  std::int64_t first = INT64_MAX;
-  for (const model::gpu_event& e : t.gpu) if (e.begin.ns < first) first = e.begin.ns;
-  if (t.gpu.empty()) detail::each_interval(t, [&](nanoseconds begin, nanoseconds) { if (begin.ns < first) first = begin.ns; });
-  if (first == INT64_MAX) first = 0;
-  const auto plus = [&](nanoseconds n) {
-    std::int64_t sum = 0;
-    return nanoseconds{__builtin_add_overflow(first, n.ns, &sum) ? (n.ns < 0 ? INT64_MIN : INT64_MAX) : sum};
-  };
-  return {plus(relative.begin), plus(relative.end)};
-}
-
-namespace detail {
-
-constexpr std::string_view category_name(model::gpu_kind k) { return k == model::gpu_kind::copy ? "gpu_memcpy" : k == model::gpu_kind::set ? "gpu_memset" : "kernel"; }
-
-HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t), selection_(s) {
-  for (const model::process& p : t.processes) fits_.push_back(!s.rank || p.rank == s.rank);
-  const rows<launch_link> links = launch_links(t);
-  gpu_kept_.resize(t.gpu.size());
-  std::vector<bool> launched(s.steps ? t.gpu.size() : 0);
-  if (s.steps)
-    for (const launch_link& l : links) launched[l.gpu] = overlaps(t.api[l.api].begin.ns, t.api[l.api].begin.ns + 1, t.gpu[l.gpu].process);
-  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
-    const model::gpu_event& e = t.gpu[i];
-    const bool in_time = !s.time || overlaps(e.begin.ns, e.end().ns, e.process);
-    gpu_kept_[i] = rank_fits(e.process) && (s.steps ? launched[i] && (!s.time || (e.begin < s.time->end && e.end() > s.time->begin)) : in_time);
-    if (!gpu_kept_[i]) continue;
-    if (e.begin.ns < gpu_begin_) gpu_begin_ = e.begin.ns;
-    if (e.end().ns > gpu_end_) gpu_end_ = e.end().ns;
-    if (e.correlation != model::no_id) correlations_.push_back({e.process, e.correlation});
-    if (e.external != model::no_id) externals_.push_back({e.process, e.external});
-  }
-  for (const launch_link& l : links) {
-    if (!gpu_kept_[l.gpu]) continue;
-    const model::api_call& a = t.api[l.api];
-    points_.push_back({a.track, a.begin.ns});
-    if (a.external != model::no_id) externals_.push_back({t.gpu[l.gpu].process, a.external});
-  }
-  const auto by_id = [](const id& a, const id& b) { return a.process != b.process ? a.process < b.process : a.value < b.value; };
-  sort_in_place(correlations_, by_id);
-  sort_in_place(externals_, by_id);
-  for (const model::cpu_op& o : t.ops)  // an operator that a kept event names: what is around it stays, too
-    if (o.external != model::no_id && has(externals_, t.process_of(o.track), o.external)) points_.push_back({o.track, o.begin.ns});
-  sort_in_place(points_, [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
-
-  for (std::size_t i = 0; i < t.tracks.size(); ++i) {
-    const model::track& k = t.tracks[i];
-    key_.assign(t.name(k.pid));
-    const name_id pid = places_.intern(key_);
-    if (pid >= place_of_.size()) place_of_.resize(std::size_t{pid} + 1, place{0, 0, model::no_index, k.process});
-    key_.append("\x1f").append(t.name(k.tid));
-    const name_id both = places_.intern(key_);
-    if (both >= place_of_.size()) place_of_.resize(std::size_t{both} + 1);
-    place_of_[both] = {k.pid, k.tid, static_cast<std::uint32_t>(i), k.process};
-  }
-}
-
-HOTPATH_FN bool slicer::category_fits(std::string_view category) const {
-  if (selection_.categories.empty()) return true;
-  for (const std::string& c : selection_.categories) if (text::equal_ignoring_case(c, category)) return true;
-  return false;
-}
-
-// With the ranges of the host; everything overlaps where nothing is asked for. An event of duration 0 overlaps the range that it begins in.
-HOTPATH_FN bool slicer::overlaps(std::int64_t begin, std::int64_t end, std::uint16_t process) const {
-  const auto meets = [&](nanoseconds b, nanoseconds e) { return begin < e.ns && (end > b.ns || begin >= b.ns); };
-  if (selection_.steps) {
-    for (const host_range& r : *selection_.steps) if (r.process == process && meets(r.begin, r.end)) return true;
-    return false;
-  }
-  return !selection_.time || meets(selection_.time->begin, selection_.time->end);
-}
-
-HOTPATH_FN bool slicer::has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const {
-  const id *const end = ids.data() + ids.size(),
-           *const at = find_first_not(ids.data(), end, [=](const id& k) { return k.process < process || (k.process == process && k.value < value); });
-  return at != end && at->process == process && at->value == value;
-}
-
-HOTPATH_FN bool slicer::around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const {
-  const point *const last = points_.data() + points_.size(),
-              *const p = find_first_not(points_.data(), last, [=](const point& x) { return x.track < track || (x.track == track && x.at < begin); });
-  return p != last && p->track == track && p->at <= end;
-}
-
-template <class E>
-bool slicer::around(const E& e) const {
-  const std::uint16_t p = t_.process_of(e.track);
-  return rank_fits(p) && (overlaps(e.begin.ns, e.end().ns, p) || around_kept(e.track, e.begin.ns, e.end().ns));
-}
-HOTPATH_FN bool slicer::host(const model::api_call& e) const {
-  const std::uint16_t p = t_.process_of(e.track);
-  return rank_fits(p) && (overlaps(e.begin.ns, e.end().ns, p) || (e.correlation != model::no_id && has(correlations_, p, e.correlation)));
-}
-HOTPATH_FN bool slicer::host(const model::cpu_op& e) const { return around(e) || (e.external != model::no_id && rank_fits(t_.process_of(e.track)) && has(externals_, t_.process_of(e.track), e.external)); }
-HOTPATH_FN bool slicer::host(const model::annotation& e) const {
-  if (e.kind != model::annotation_kind::gpu_user) return around(e);
-  if (whole() || !selection_.steps) return rank_fits(t_.process_of(e.track)) && (whole() || overlaps(e.begin.ns, e.end().ns, t_.process_of(e.track)));
-  return rank_fits(t_.process_of(e.track)) && in_gpu_span(e.begin.ns, e.end().ns);
-}
-HOTPATH_FN bool slicer::sync(const model::sync_event& e) const {
-  return rank_fits(e.process) && (selection_.steps ? in_gpu_span(e.begin.ns, e.end().ns) : overlaps(e.begin.ns, e.end().ns, e.process));
-}
-
-HOTPATH_FN model::timeline slicer::timeline() const {
-  model::timeline out;
-  out.names = t_.names, out.details = t_.details, out.short_names = t_.short_names, out.mangled_names = t_.mangled_names;
-  out.tracks = t_.tracks, out.processes = t_.processes, out.devices = t_.devices, out.about = t_.about, out.lost = t_.lost;
-  out.about.by_phase.clear(), out.about.by_category.clear();
-  for (std::size_t i = 0; i < t_.gpu.size(); ++i)
-    if (gpu_kept_[i] && category_fits(category_name(t_.gpu[i].kind))) out.gpu.push_back(t_.gpu[i]);
-  for (const model::api_call& e : t_.api) {
-    const std::string_view name = t_.name(e.name);
-    const bool driver = name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z';
-    if (host(e) && category_fits(driver ? "cuda_driver" : "cuda_runtime")) out.api.push_back(e);
-  }
-  const bool ops = category_fits("cpu_op"), frames = category_fits("python_function"), syncs = category_fits("cuda_sync");
-  if (ops) for (const model::cpu_op& e : t_.ops) if (host(e)) out.ops.push_back(e);
-  if (frames) for (const model::frame& e : t_.frames) if (around(e)) out.frames.push_back(e);
-  for (const model::annotation& e : t_.annotations)
-    if (host(e) && category_fits(e.kind == model::annotation_kind::gpu_user ? "gpu_user_annotation" : "user_annotation")) out.annotations.push_back(e);
-  if (syncs) for (const model::sync_event& e : t_.syncs) if (sync(e)) out.syncs.push_back(e);
-  out.about.events = out.gpu.size() + out.api.size() + out.ops.size() + out.frames.size() + out.annotations.size() + out.syncs.size();
-  out.sort();
-  return out;
-}
-
-// The track and process of an event as it stands in the file.
-HOTPATH_FN slicer::place slicer::where(const event_view& e) {
-  key_.assign(e.pid);
-  key_.append("\x1f").append(e.tid);
-  if (const name_id both = places_.find(key_); both != 0) return place_of_[both];
-  if (const name_id pid = places_.find(e.pid); pid != 0) return {0, 0, model::no_index, place_of_[pid].process};
-  return {0, 0, model::no_index, 0};
-}
-
-struct raw_ids {
-  std::uint64_t correlation = model::no_id, external = model::no_id, flow = model::no_id;
-};
-// Whole numbers, as numbers or as strings of digits.
-inline bool lenient_id(json::reader& in, std::uint64_t& out) {
-  std::string_view text;
-  if (in.peek() == json::kind::string) return in.string(text) && text::to_number(text, out);
-  if (in.peek() != json::kind::number || !in.raw(text)) return false;
-  if (text.ends_with(".0")) text.remove_suffix(2);
-  return text::to_number(text, out);
-}
-inline raw_ids ids_of(std::string_view raw) {
-  raw_ids ids;
-  json::reader in(raw, json::mode::tolerant_text);
-  in.object([&](std::string_view key) {
-    if (key == "id") static_cast<void>(lenient_id(in, ids.flow));
-    else if (key == "args") in.object([&](std::string_view k) {
-      if (k == "correlation") static_cast<void>(lenient_id(in, ids.correlation));
-      else if (k == "External id" || k == "external id") static_cast<void>(lenient_id(in, ids.external));
-    });
-  });
-  return ids;
-}
-
-HOTPATH_FN bool slicer::keep(const event_view& e) {
-  const place at = where(e);
-  if (!rank_fits(at.process)) return false;
-  if (e.phase == 'M') return true;
-  const std::string category = text::lower(e.category);
-  if (!category_fits(category)) return false;
-  const std::int64_t begin = e.ts ? e.ts->ns : 0;
-  std::int64_t end = begin;
-  if (e.dur && __builtin_add_overflow(begin, e.dur->ns, &end)) end = INT64_MAX;
-  const bool is_gpu = category == "kernel" || category == "gpu_memcpy" || category == "gpu_memset";
-  if (whole()) return gpu += is_gpu && e.phase == 'X', true;
-  if (!e.ts) return false;
-  if (e.phase == 's' || e.phase == 'f' || e.phase == 't') return has(correlations_, at.process, ids_of(e.raw).flow);
-  if (e.phase != 'X') return overlaps(begin, end, at.process);
-  if (is_gpu) {
-    bool kept = !selection_.steps && overlaps(begin, end, at.process);
-    if (selection_.steps) kept = has(correlations_, at.process, ids_of(e.raw).correlation) && (!selection_.time || (begin < selection_.time->end.ns && end > selection_.time->begin.ns));
-    gpu += kept;
-    return kept;
-  }
-  if (category.ends_with("_sync") || category == "gpu_user_annotation") return selection_.steps ? in_gpu_span(begin, end) : overlaps(begin, end, at.process);
-  if (overlaps(begin, end, at.process)) return true;
-  if (category.ends_with("_runtime") || category.ends_with("_driver")) return has(correlations_, at.process, ids_of(e.raw).correlation);
-  if (category == "cpu_op" && has(externals_, at.process, ids_of(e.raw).external)) return true;
-  return (category == "cpu_op" || category == "python_function" || category == "user_annotation") && around_kept(at.track, begin, end);
-}
-
-}  // namespace detail
-
-HOTPATH_FN model::timeline slice(const model::timeline& t, const selection& s) { return detail::slicer(t, s).timeline(); }
-
-}  // namespace hotpath::inline HOTPATH_ABI::trace
 // ---- hotpath/trace/torch.hpp
 // hotpath/trace/torch.hpp - Kineto / Chrome JSON into a timeline, without an inflater in its name; trace.hpp is the front door.
 //   What becomes what, by `cat`: kernel, gpu_memcpy, gpu_memset -> gpu; *_runtime, *_driver -> api; cpu_op -> ops; python_function -> frames;
@@ -29416,6 +29281,7 @@ namespace hotpath::inline HOTPATH_ABI::trace {
 namespace detail {
 
 enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annotation, gpu_annotation, sync, other };
+event_class class_of(std::string_view category);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {
@@ -29423,7 +29289,7 @@ struct event_args {
   std::uint32_t stream = model::no_index, graph = model::no_index, graph_node = model::no_index, waits_for_stream = model::no_index;
   std::uint32_t device = model::no_index;
   name_id kernel = 0, text = 0, sync_kind = 0;   // text: of metadata
-  bool has_detail = false;
+  bool has_detail = false, is_graph = false;     // is_graph: our own writer's mark of a whole graph
   model::gpu_detail detail;
 };
 
@@ -29601,6 +29467,13 @@ HOTPATH_FN bool read_three(json::reader& in, std::uint32_t (&out)[3]) {
   return n != 0;
 }
 
+// CUPTI's number for a kind of memory; 0: none of them.
+HOTPATH_FN std::uint8_t memory_of(std::string_view word) {
+  constexpr std::string_view kinds[] = {"Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
+  for (std::uint8_t i = 0; i < 7; ++i)
+    if (word == kinds[i]) return static_cast<std::uint8_t>(i + 1);
+  return 0;
+}
 // "Memcpy HtoD (Pageable -> Device)", "CopyHostToDevice": CUPTI's numbers for the direction and the two kinds of memory.
 HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::gpu_detail& d) {
   constexpr std::string_view directions[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
@@ -29619,13 +29492,7 @@ HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::
     source = target.substr(0, arrow);
     target.remove_prefix(arrow + 4);
   }
-  const auto memory = [](std::string_view w) -> std::uint8_t {
-    constexpr std::string_view kinds[] = {"Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
-    for (std::uint8_t i = 0; i < 7; ++i)
-      if (w == kinds[i]) return static_cast<std::uint8_t>(i + 1);
-    return 0;
-  };
-  d.source_memory = memory(source), d.target_memory = memory(target);
+  d.source_memory = memory_of(source), d.target_memory = memory_of(target);
 }
 
 HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options& o, bool part) : out_(out), options_(o), part_(part) {
@@ -29736,7 +29603,7 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
       else if (is(key, "name")) text(a.text);
       else if (is(key, "kind")) {
         std::string_view kind;
-        if (in.peek() == json::kind::string && in.string(kind)) copy_facts({}, kind, d), a.has_detail |= d.copy_kind != 0;
+        if (in.peek() == json::kind::string && in.string(kind)) copy_facts({}, kind, d), a.has_detail |= d.copy_kind != 0, a.is_graph = kind == "graph";
       }
       break;
     case 5:
@@ -29767,6 +29634,10 @@ HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
     case 13:
       if (is(key, "shared memory")) a.has_detail |= index(d.shared_bytes);
       else if (is(key, "graph node id")) read_index(in, a.graph_node);
+      else if (is(key, "source memory") || is(key, "target memory")) {
+        std::string_view word;
+        if (in.peek() == json::kind::string && in.string(word)) (key[0] == 's' ? d.source_memory : d.target_memory) = memory_of(word), a.has_detail |= memory_of(word) != 0;
+      }
       else if (is(key, "In msg nelems")) a.has_detail |= read_id(in, d.bytes);
       break;
     case 14:
@@ -29936,8 +29807,8 @@ HOTPATH_FN void torch_builder::store(const event_row& e) {
       if (g.stream == no_index) g.stream = track_number(&model::track::tid);
       const std::uint32_t device = a.device != no_index ? a.device : track_number(&model::track::pid);
       g.device = static_cast<std::uint16_t>(device <= UINT16_MAX ? device : 0);
-      g.kind = e.what == event_class::kernel ? model::gpu_kind::kernel : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
-      if (g.kind != model::gpu_kind::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
+      g.kind = e.what == event_class::kernel ? (a.is_graph ? model::gpu_kind::graph : model::gpu_kind::kernel) : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
+      if (e.what != event_class::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
       else args_.detail.copy_kind = 0;
       if (a.has_detail) g.detail = detail_of(a.detail);
       return out_.gpu.push_back(g);
@@ -30420,6 +30291,228 @@ HOTPATH_FN result<model::timeline> read_text(std::string_view text, const read_o
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::trace
+// ---- hotpath/trace/slice-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace {
+
+HOTPATH_FN time_range after_first_gpu(const model::timeline& t, time_range relative) {
+  std::int64_t first = INT64_MAX;
+  for (const model::gpu_event& e : t.gpu) if (e.begin.ns < first) first = e.begin.ns;
+  if (t.gpu.empty()) detail::each_interval(t, [&](nanoseconds begin, nanoseconds) { if (begin.ns < first) first = begin.ns; });
+  if (first == INT64_MAX) first = 0;
+  return {nanoseconds{first} + relative.begin, nanoseconds{first} + relative.end};
+}
+
+namespace detail {
+
+constexpr std::string_view category_name(model::gpu_kind k) { return k == model::gpu_kind::copy ? "gpu_memcpy" : k == model::gpu_kind::set ? "gpu_memset" : "kernel"; }
+constexpr std::string_view api_category(bool driver) { return driver ? "cuda_driver" : "cuda_runtime"; }
+
+// The one word for all that a file may call a class of events; what has no class keeps its own.
+inline std::string_view category_name(event_class what, bool driver, std::string_view text) {
+  using enum event_class;
+  switch (what) {
+    case kernel: return "kernel";
+    case copy: return "gpu_memcpy";
+    case set: return "gpu_memset";
+    case api: return api_category(driver);
+    case op: return "cpu_op";
+    case frame: return "python_function";
+    case annotation: return "user_annotation";
+    case gpu_annotation: return "gpu_user_annotation";
+    case sync: return "cuda_sync";
+    case other: break;
+  }
+  return text;
+}
+
+HOTPATH_FN slicer::slicer(const model::timeline& t, const selection& s) : t_(t), selection_(s) {
+  for (const model::process& p : t.processes) fits_.push_back(!s.rank || p.rank == s.rank);
+  for (const std::string& c : s.categories) {
+    const std::string lower = text::lower(c);
+    const event_class as_written = class_of(c);
+    categories_.emplace_back(category_name(as_written == event_class::other ? class_of(lower) : as_written, lower.ends_with("_driver"), c));
+  }
+  if (s.steps) for (const host_range& r : *s.steps) if (r.begin <= r.end) ranges_.push_back(r);
+  sort_in_place(ranges_, [](const host_range& a, const host_range& b) { return a.process != b.process ? a.process < b.process : a.begin < b.begin; });
+  std::size_t apart = 0;
+  for (const host_range& r : ranges_) {
+    if (apart != 0 && ranges_[apart - 1].process == r.process && r.begin <= ranges_[apart - 1].end) {
+      if (ranges_[apart - 1].end < r.end) ranges_[apart - 1].end = r.end;
+    } else {
+      ranges_[apart++] = r;
+    }
+  }
+  ranges_.resize(apart);
+  const rows<launch_link> links = launch_links(t);
+  gpu_kept_.resize(t.gpu.size());
+  std::vector<bool> launched(s.steps ? t.gpu.size() : 0);
+  if (s.steps)
+    for (const launch_link& l : links) launched[l.gpu] = in_steps(t.api[l.api].begin.ns, t.api[l.api].begin.ns, t.gpu[l.gpu].process);
+  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
+    const model::gpu_event& e = t.gpu[i];
+    gpu_kept_[i] = rank_fits(e.process) && in_time(e.begin.ns, e.end().ns) && (!s.steps || launched[i]);
+    if (!gpu_kept_[i]) continue;
+    if (e.begin.ns < gpu_begin_) gpu_begin_ = e.begin.ns;
+    if (e.end().ns > gpu_end_) gpu_end_ = e.end().ns;
+    if (e.correlation != model::no_id) correlations_.push_back({e.process, e.correlation});
+    if (e.external != model::no_id) externals_.push_back({e.process, e.external});
+  }
+  for (const launch_link& l : links) {
+    if (!gpu_kept_[l.gpu]) continue;
+    const model::api_call& a = t.api[l.api];
+    points_.push_back({a.track, a.begin.ns});
+    if (a.external != model::no_id) externals_.push_back({t.gpu[l.gpu].process, a.external});
+  }
+  const auto by_id = [](const id& a, const id& b) { return a.process != b.process ? a.process < b.process : a.value < b.value; };
+  sort_in_place(correlations_, by_id);
+  sort_in_place(externals_, by_id);
+  for (const model::cpu_op& o : t.ops)  // an operator that a kept event names: what is around it stays, too
+    if (o.external != model::no_id && has(externals_, t.process_of(o.track), o.external)) points_.push_back({o.track, o.begin.ns});
+  sort_in_place(points_, [](const point& a, const point& b) { return a.track != b.track ? a.track < b.track : a.at < b.at; });
+
+  for (std::size_t i = 0; i < t.tracks.size(); ++i) {
+    const model::track& k = t.tracks[i];
+    key_.assign(t.name(k.pid));
+    const name_id pid = places_.intern(key_);
+    if (pid >= place_of_.size()) place_of_.resize(std::size_t{pid} + 1, place{0, 0, model::no_index, k.process});
+    key_.append("\x1f").append(t.name(k.tid));
+    const name_id both = places_.intern(key_);
+    if (both >= place_of_.size()) place_of_.resize(std::size_t{both} + 1);
+    place_of_[both] = {k.pid, k.tid, static_cast<std::uint32_t>(i), k.process};
+  }
+}
+
+HOTPATH_FN bool slicer::category_fits(std::string_view category) const {
+  if (categories_.empty()) return true;
+  for (const std::string& c : categories_) if (text::equal_ignoring_case(c, category)) return true;
+  return false;
+}
+
+// An event of duration 0 overlaps the range that it begins in. Everything overlaps where nothing is asked for.
+constexpr bool meets(std::int64_t begin, std::int64_t end, nanoseconds from, nanoseconds to) { return begin < to.ns && (end > from.ns || begin >= from.ns); }
+HOTPATH_FN bool slicer::in_time(std::int64_t begin, std::int64_t end) const { return !selection_.time || meets(begin, end, selection_.time->begin, selection_.time->end); }
+HOTPATH_FN bool slicer::in_steps(std::int64_t begin, std::int64_t end, std::uint16_t process) const {
+  if (!selection_.steps) return true;
+  const host_range *const last = ranges_.data() + ranges_.size(),
+                   *const r = find_first_not(ranges_.data(), last, [=](const host_range& x) { return x.process < process || (x.process == process && x.end.ns <= begin); });
+  return r != last && r->process == process && meets(begin, end, r->begin, r->end);
+}
+
+HOTPATH_FN bool slicer::has(const std::vector<id>& ids, std::uint16_t process, std::uint64_t value) const {
+  const id *const end = ids.data() + ids.size(),
+           *const at = find_first_not(ids.data(), end, [=](const id& k) { return k.process < process || (k.process == process && k.value < value); });
+  return at != end && at->process == process && at->value == value;
+}
+
+HOTPATH_FN bool slicer::around_kept(std::uint32_t track, std::int64_t begin, std::int64_t end) const {
+  const point *const last = points_.data() + points_.size(),
+              *const p = find_first_not(points_.data(), last, [=](const point& x) { return x.track < track || (x.track == track && x.at < begin); });
+  return p != last && p->track == track && p->at <= end;
+}
+
+template <class E>
+bool slicer::around(const E& e) const {
+  const std::uint16_t p = t_.process_of(e.track);
+  return rank_fits(p) && (overlaps(e.begin.ns, e.end().ns, p) || around_kept(e.track, e.begin.ns, e.end().ns));
+}
+HOTPATH_FN bool slicer::host(const model::api_call& e) const {
+  const std::uint16_t p = t_.process_of(e.track);
+  return rank_fits(p) && (overlaps(e.begin.ns, e.end().ns, p) || (e.correlation != model::no_id && has(correlations_, p, e.correlation)));
+}
+HOTPATH_FN bool slicer::host(const model::cpu_op& e) const { return around(e) || (e.external != model::no_id && rank_fits(t_.process_of(e.track)) && has(externals_, t_.process_of(e.track), e.external)); }
+HOTPATH_FN bool slicer::host(const model::annotation& e) const {
+  if (e.kind != model::annotation_kind::gpu_user) return around(e);
+  return rank_fits(t_.process_of(e.track)) && on_gpu(e.begin.ns, e.end().ns);
+}
+HOTPATH_FN bool slicer::sync(const model::sync_event& e) const {
+  return rank_fits(e.process) && on_gpu(e.begin.ns, e.end().ns);
+}
+
+HOTPATH_FN model::timeline slicer::timeline() const {
+  model::timeline out;
+  out.names = t_.names, out.details = t_.details, out.short_names = t_.short_names, out.mangled_names = t_.mangled_names;
+  out.tracks = t_.tracks, out.processes = t_.processes, out.devices = t_.devices, out.about = t_.about, out.lost = t_.lost;
+  out.about.by_phase.clear(), out.about.by_category.clear();
+  for (std::size_t i = 0; i < t_.gpu.size(); ++i)
+    if (gpu_kept_[i] && category_fits(category_name(t_.gpu[i].kind))) out.gpu.push_back(t_.gpu[i]);
+  for (const model::api_call& e : t_.api) {
+    if (host(e) && category_fits(api_category(is_driver_call(t_.name(e.name))))) out.api.push_back(e);
+  }
+  const bool ops = category_fits("cpu_op"), frames = category_fits("python_function"), syncs = category_fits("cuda_sync");
+  if (ops) for (const model::cpu_op& e : t_.ops) if (host(e)) out.ops.push_back(e);
+  if (frames) for (const model::frame& e : t_.frames) if (around(e)) out.frames.push_back(e);
+  for (const model::annotation& e : t_.annotations)
+    if (host(e) && category_fits(e.kind == model::annotation_kind::gpu_user ? "gpu_user_annotation" : "user_annotation")) out.annotations.push_back(e);
+  if (syncs) for (const model::sync_event& e : t_.syncs) if (sync(e)) out.syncs.push_back(e);
+  out.about.events = out.gpu.size() + out.api.size() + out.ops.size() + out.frames.size() + out.annotations.size() + out.syncs.size();
+  out.sort();
+  return out;
+}
+
+// The track and process of an event as it stands in the file.
+HOTPATH_FN slicer::place slicer::where(const event_view& e) {
+  key_.assign(e.pid);
+  key_.append("\x1f").append(e.tid);
+  if (const name_id both = places_.find(key_); both != 0) return place_of_[both];
+  if (const name_id pid = places_.find(e.pid); pid != 0) return {0, 0, model::no_index, place_of_[pid].process};
+  return {0, 0, model::no_index, 0};
+}
+
+struct raw_ids {
+  std::uint64_t correlation = model::no_id, external = model::no_id, flow = model::no_id;
+};
+// Whole numbers, as numbers or as strings of digits.
+inline bool lenient_id(json::reader& in, std::uint64_t& out) {
+  std::string_view text;
+  if (in.peek() == json::kind::string) return in.string(text) && text::to_number(text, out);
+  if (in.peek() != json::kind::number || !in.raw(text)) return false;
+  if (text.ends_with(".0")) text.remove_suffix(2);
+  return text::to_number(text, out);
+}
+inline raw_ids ids_of(std::string_view raw) {
+  raw_ids ids;
+  json::reader in(raw, json::mode::tolerant_text);
+  in.object([&](std::string_view key) {
+    if (key == "id") static_cast<void>(lenient_id(in, ids.flow));
+    else if (key == "args") in.object([&](std::string_view k) {
+      if (k == "correlation") static_cast<void>(lenient_id(in, ids.correlation));
+      else if (k == "External id" || k == "external id") static_cast<void>(lenient_id(in, ids.external));
+    });
+  });
+  return ids;
+}
+
+HOTPATH_FN bool slicer::keep(const event_view& e) {
+  const place at = where(e);
+  if (!rank_fits(at.process)) return false;
+  if (e.phase == 'M') return true;
+  using enum event_class;
+  const event_class what = class_of(e.category);
+  if (!category_fits(category_name(what, is_driver_call(e.name), e.category))) return false;
+  const std::int64_t begin = e.ts ? e.ts->ns : 0, end = (nanoseconds{begin} + e.dur.value_or(nanoseconds{})).ns;
+  const bool is_gpu = e.phase == 'X' && (what == kernel || what == copy || what == set);
+  if (whole()) return gpu += is_gpu, true;
+  if (!e.ts) return false;
+  if (e.phase == 's' || e.phase == 'f' || e.phase == 't') return has(correlations_, at.process, ids_of(e.raw).flow);
+  if (e.phase != 'X') return overlaps(begin, end, at.process);
+  if (is_gpu) {
+    const bool kept = in_time(begin, end) && (!selection_.steps || has(correlations_, at.process, ids_of(e.raw).correlation));
+    gpu += kept;
+    return kept;
+  }
+  if (what == sync || what == gpu_annotation) return on_gpu(begin, end);
+  if (overlaps(begin, end, at.process)) return true;
+  if (what == api) return has(correlations_, at.process, ids_of(e.raw).correlation);
+  if (what == op && has(externals_, at.process, ids_of(e.raw).external)) return true;
+  return (what == op || what == frame || what == annotation) && around_kept(at.track, begin, end);
+}
+
+}  // namespace detail
+
+HOTPATH_FN model::timeline slice(const model::timeline& t, const selection& s) { return detail::slicer(t, s).timeline(); }
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace
 // ---- hotpath/trace/write_chrome.hpp
 // hotpath/trace/write_chrome.hpp - a timeline as Chrome trace JSON in the shape of torch's profiler (Kineto): Perfetto, chrome://tracing, the tools that
 // read torch traces, and our own reader take it.
@@ -30432,7 +30525,7 @@ HOTPATH_FN result<model::timeline> read_text(std::string_view text, const read_o
 //   Complete events (ph X) with cat kernel, gpu_memcpy, gpu_memset, cuda_runtime, cuda_driver, cpu_op, python_function, user_annotation (NVTX ranges
 //   too), gpu_user_annotation, cuda_sync; metadata of processes and threads; one ac2g flow from launch to GPU event. Several processes are told apart by
 //   their pids, as in files that SGLang merged: "[TP03] 4711" is pid 4711 of rank 3.
-//   Cost: O(n log n) for flows, else O(n); 64 KiB and 16 bytes per launch of memory. Thread safety: reads the timeline only.
+//   Cost: O(n log n) for flows, else O(n); 64 KiB and 12 bytes per launch of memory, and 32 to 64 per API call while launches are found. Thread safety: reads the timeline only.
 // ---- hotpath/trace/write_chrome.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -30595,7 +30688,7 @@ class chrome_writer {
     if (t_.about.with_stack) member("with_stack") += '1';
     if (t_.about.record_shapes) member("record_shapes") += '1';
     const auto unix_offset = t_.processes.empty() ? std::nullopt : t_.processes[0].unix_offset;
-    if (unix_offset) member("baseTimeNanoseconds") += std::to_string(unix_offset->ns + out_.base.ns);
+    if (unix_offset) member("baseTimeNanoseconds") += std::to_string((*unix_offset + out_.base).ns);
     else if (out_.base.ns != 0) member("otherData").append("{\"hotpath_base_ns\":\"").append(std::to_string(out_.base.ns)).append("\"}");
     if (t_.processes.size() > 1) processes(member("hotpath"));
     buffer_ += ",\n\"traceEvents\":[";
@@ -30621,11 +30714,12 @@ class chrome_writer {
     flush(limit);
   }
   void metadata() {
-    std::vector<std::string> done;  // pids of tracks: few
+    name_table done;  // pids, as JSON
     const auto process = [&](std::uint16_t p, const std::string& pid, bool gpu) {
-      for (const std::string& d : done) if (d == pid) return;
-      done.push_back(pid);
       const std::string at = "\"pid\":" + token(pid) + ",\"tid\":0";
+      const std::size_t before = done.size();
+      done.intern(at);
+      if (done.size() == before) return;
       const model::process* const at_process = p < t_.processes.size() ? &t_.processes[p] : nullptr;
       if (at_process != nullptr && at_process->name != 0) meta("process_name", at, "name", t_.name(at_process->name));
       std::string label = gpu ? "GPU " + (pid.find(' ') == std::string::npos ? pid : pid.substr(pid.rfind(' ') + 1)) : at_process != nullptr ? std::string(t_.name(at_process->label)) : std::string();
@@ -30633,9 +30727,12 @@ class chrome_writer {
       if (!label.empty()) meta("process_labels", at, "labels", label);
     };
     std::vector<bool> is_gpu(t_.tracks.size(), false);
+    hotpath::detail::id_index devices;
     for (const model::gpu_event& e : t_.gpu) {
+      bool fresh = false;
       if (e.track < is_gpu.size()) is_gpu[e.track] = true;
-      else process(e.process, gpu_pid(e.process, e.device), true);
+      else devices.insert(e.process, e.device, 0, &fresh);
+      if (fresh) process(e.process, gpu_pid(e.process, e.device), true);
     }
     for (std::size_t i = 0; i < t_.tracks.size(); ++i) process(t_.tracks[i].process, pid_of(t_.tracks[i]), is_gpu[i]);
     for (std::size_t i = 0; i < t_.tracks.size(); ++i)
@@ -30682,6 +30779,10 @@ class chrome_writer {
     word("Collective name", d.collective), word("dtype", d.dtype), word("Process Group Name", d.group);
     if (d.group_size != 0) number("Group size", d.group_size);
     if (d.bytes != 0) number(d.collective != 0 ? "In msg nelems" : "bytes", d.bytes);
+    constexpr std::string_view kinds[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
+    constexpr std::string_view memories[] = {"", "Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
+    const auto one_of = [&](std::string_view k, std::uint8_t n, auto& words) { if (n != 0 && n < std::size(words)) key(k), quoted(words[n]); };
+    one_of("kind", d.copy_kind, kinds), one_of("source memory", d.source_memory, memories), one_of("target memory", d.target_memory, memories);
   }
 
   void gpu(const model::gpu_event& e) {
@@ -30689,12 +30790,11 @@ class chrome_writer {
     begin(category, e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
     id("External id", e.external), number("device", e.device), index("stream", e.stream), id("correlation", e.correlation);
     index("graph id", e.graph), index("graph node id", e.graph_node), detail(e.detail);
+    if (e.kind == model::gpu_kind::graph) key("kind"), quoted("graph");  // a whole one: no kernel of it is known
     end();
   }
   void api(const model::api_call& e) {
-    const std::string_view name = t_.name(e.name);
-    // The driver's calls are cuLaunchKernel, cuMemcpy...: "cu" and a capital.
-    begin(name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z' ? "cuda_driver" : "cuda_runtime", e.name, place(e.track), e.begin, e.duration);
+    begin(is_driver_call(t_.name(e.name)) ? "cuda_driver" : "cuda_runtime", e.name, place(e.track), e.begin, e.duration);
     id("External id", e.external), word("kernel", e.kernel), detail(e.detail), id("correlation", e.correlation);
     end();
   }
@@ -30757,7 +30857,7 @@ HOTPATH_FN result<written> write_chrome(const model::timeline& t, byte_sink sink
 //   and one for synchronizations. Slices of a track that overlap without nesting get lanes of their own ("stream 7 lane 2"), at most 64; kernels
 //   never nest. A flow leads from each launch to each of its kernels. Categories and arguments are as in Chrome JSON.
 //   Names are interned; ill-formed UTF-8 becomes U+FFFD. Where the Unix time is known, a clock snapshot tells it.
-//   Cost: O(n log n); 12 bytes per GPU event and 24 per launch. Thread safety: reads the timeline only.
+//   Cost: O(n log n); 12 bytes per GPU event and 24 per launch, and 32 to 64 per API call while launches are found. Thread safety: reads the timeline only.
 // ---- hotpath/trace/write_perfetto.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -30821,6 +30921,7 @@ class perfetto_writer {
       launched_.resize(t_.gpu.size());
       for (const launch_link& l : links_) launched_[l.gpu] = true;
     }
+    order_streams();
     start(first == INT64_MAX ? 0 : first);
     places();
     threads();
@@ -30870,7 +30971,7 @@ class perfetto_writer {
     if (t_.processes.empty() || !t_.processes[0].unix_offset) return;
     proto snapshot, boot, real;
     boot.number(1, 6), boot.number(2, time(first));                                                        // BOOTTIME: the packets' clock
-    real.number(1, 1), real.number(2, static_cast<std::uint64_t>(first + t_.processes[0].unix_offset->ns));  // REALTIME
+    real.number(1, 1), real.number(2, static_cast<std::uint64_t>((nanoseconds{first} + *t_.processes[0].unix_offset).ns));  // REALTIME
     snapshot.message(1, boot), snapshot.message(1, real);
     proto clock;
     clock.number(8, time(first)), clock.message(6, snapshot);
@@ -31056,8 +31157,7 @@ class perfetto_writer {
         put_slice(best, true, [&](proto& event) { add_id(event, external, e.external); });
       } else {
         const model::api_call& e = t_.api[a];
-        const std::string_view name = t_.name(e.name);
-        if (name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z') best.what = driver;
+        if (is_driver_call(t_.name(e.name))) best.what = driver;
         const std::size_t first = link;
         while (link < links_.size() && links_[link].api == a) ++link;
         const std::uint64_t before = out_.events;
@@ -31065,11 +31165,10 @@ class perfetto_writer {
           add_id(event, correlation, e.correlation), add_id(event, external, e.external);
           if (e.kernel != 0) add(event, launched, t_.name(e.kernel));
           event.bytes += detail(e.detail);
-          for (std::size_t i = first; i < link; ++i) event.fixed(47, std::uint64_t{links_[i].gpu} + 1);
+          for (std::size_t i = first; i < link; ++i) if (launched_[links_[i].gpu]) event.fixed(47, std::uint64_t{links_[i].gpu} + 1);
         });
         for (std::size_t i = first; i < link; ++i)
           if (out_.events == before) launched_[links_[i].gpu] = false;  // the launch had no room: no arrow from nowhere
-          else ++out_.flows;
         ++a;
       }
     }
@@ -31084,24 +31183,45 @@ class perfetto_writer {
     if (name.empty() && !is_integer(tid)) name = tid;
     proto thread;
     thread.number(1, static_cast<std::uint64_t>(pids_[p]));
-    thread.number(2, static_cast<std::uint64_t>(number_of(tid, 4'000'000'000 + i, 3'999'999'999)));  // a word gets a number beyond those of threads
+    // A word gets a number beyond those of threads; so does what another pid of the same process has taken: equal numbers would be one thread.
+    std::int64_t number = number_of(tid, 4'000'000'000 + i, 3'999'999'999);
+    bool fresh = false;
+    threads_.insert(static_cast<std::uint32_t>(p), static_cast<std::uint64_t>(number), 0, &fresh);
+    if (!fresh) number = 4'000'000'000 + i;
+    thread.number(2, static_cast<std::uint64_t>(number));
     if (!name.empty()) thread.name(5, name);
     const std::uint64_t own = describe(process_uuid(k.process), {}, 4, &thread);
     track(own, name.empty() ? "thread " + std::string(tid) : name, own);
   }
 
   // ---- streams, GPU annotations, synchronizations
-  void streams() {
-    rows<std::uint32_t> order;
-    for (std::size_t i = 0; i < t_.gpu.size(); ++i) order.push_back(static_cast<std::uint32_t>(i));
-    const auto where = [](const auto& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; };
-    sort_in_place(order, [&](std::uint32_t x, std::uint32_t y) {
+  template <class E>
+  static std::uint64_t where(const E& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; }
+  // GPU events by stream, and which of them will have no lane: an arrow to one must not begin.
+  void order_streams() {
+    for (std::size_t i = 0; i < t_.gpu.size(); ++i) order_.push_back(static_cast<std::uint32_t>(i));
+    sort_in_place(order_, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
       return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
+    std::int64_t ends[most_lanes];
+    std::size_t busy = 0;
+    const model::gpu_event* last = nullptr;
+    for (const std::uint32_t i : order_) {
+      const model::gpu_event& e = t_.gpu[i];
+      if (last == nullptr || where(*last) != where(e)) busy = 0;
+      last = &e;
+      for (std::size_t k = 0; k < busy;)
+        if (ends[k] <= e.begin.ns) ends[k] = ends[--busy];
+        else ++k;
+      if (busy < most_lanes) ends[busy++] = e.end().ns;
+      else if (options_.flows) launched_[i] = false;
+    }
+  }
+  void streams() {
     bool first = true;
     std::uint64_t current = 0;
-    for (const std::uint32_t i : order) {
+    for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
       if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream)), current = where(e), first = false;
       const category what = e.kind == model::gpu_kind::copy ? memcpy : e.kind == model::gpu_kind::set ? memset : kernel;
@@ -31110,7 +31230,7 @@ class perfetto_writer {
         if (e.graph != model::no_index) add(event, graph, e.graph);
         if (e.graph_node != model::no_index) add(event, graph_node, e.graph_node);
         event.bytes += detail(e.detail);
-        if (options_.flows && launched_[i]) event.fixed(48, std::uint64_t{i} + 1);
+        if (options_.flows && launched_[i]) event.fixed(48, std::uint64_t{i} + 1), ++out_.flows;
       });
     }
 
@@ -31182,6 +31302,8 @@ class perfetto_writer {
   std::vector<bool> known_, launched_;        // by name id; by GPU event
   std::vector<std::string> details_;          // by detail
   rows<launch_link> links_;
+  rows<std::uint32_t> order_;                 // GPU events by stream and begin
+  hotpath::detail::id_index threads_;         // numbers of threads that are taken, by process
   bool refused_ = false;
 };
 
