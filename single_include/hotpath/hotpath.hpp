@@ -17669,7 +17669,9 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
 //   Rules of nsys: a share is that of the sum of the listed totals; the median of an even number is the mean of the two in the middle; the
 //   deviation is that of a sample (n - 1); largest total first, then by name. Time: linear; a median takes at most 7 passes, nothing is
 //   sorted or copied. Thread safety: a collector is for one thread, table() may be called from several.
-// ---- hotpath/kernel/stats.hpp
+// ---- hotpath/kernel/stats_table.hpp
+// hotpath/kernel/stats_table.hpp - what kernel/stats.hpp sums and report/stats.hpp prints: the reports of `nsys stats` and their rows.
+// ---- hotpath/kernel/stats_table.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
@@ -17679,7 +17681,6 @@ namespace hotpath::inline HOTPATH_ABI::kernel {
 enum class stats_report : std::uint8_t { cuda_gpu_kern_sum, cuda_gpu_kern_sum_base, cuda_gpu_kern_sum_mangled, cuda_api_sum, cuda_gpu_mem_time_sum, cuda_gpu_mem_size_sum, nvtx_sum };
 inline constexpr std::string_view stats_report_names[] = {"cuda_gpu_kern_sum", "cuda_gpu_kern_sum:base", "cuda_gpu_kern_sum:mangled", "cuda_api_sum", "cuda_gpu_mem_time_sum", "cuda_gpu_mem_size_sum", "nvtx_sum"};
 constexpr std::string_view name_of(stats_report r) { return stats_report_names[static_cast<std::size_t>(r)]; }
-std::optional<stats_report> stats_report_of(std::string_view name);
 
 struct stats_row {                            // nanoseconds, or bytes in cuda_gpu_mem_size_sum
   double share = 0;                           // percent of stats_table::total
@@ -17697,6 +17698,13 @@ struct stats_table {
   std::vector<std::string> notes;             // what the rows do not show: graphs as a whole, ranges that were never closed
   std::string missing;                        // why there are no rows: "the trace has no CUDA kernel"
 };
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/stats.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+std::optional<stats_report> stats_report_of(std::string_view name);
 
 // Takes events, keeps their durations by name. A sink for trace::scan_nsys().
 class stats_collector {

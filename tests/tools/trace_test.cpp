@@ -218,8 +218,8 @@ TEST_CASE("tools: a slice that fails while it is written leaves the older output
   const tool hotpath;
   hotpath.dir.write("r.json", trace_of(0, "1700000000000000000"));
   hotpath.dir.write("old.json", "something older");
-  // Four descriptors are enough to read the trace, and to open the output, but not to read the trace again.
-  const std::string script = "ulimit -n 4; exec " + std::string(HOTPATH_TOOL) + " trace slice r.json --step 1 --output old.json";
+  // Four descriptors are enough to read the trace, and to open the output, but not to read the trace again; the fourth may be inherited.
+  const std::string script = "exec 3>&-; ulimit -n 4; exec " + std::string(HOTPATH_TOOL) + " trace slice r.json --step 1 --output old.json";
   const auto f = hotpath_test::run({"sh", "-c", script}, {.directory = hotpath.dir.path()});
   CAPTURE(f.err);
   CHECK(f.code == 3);

@@ -11,7 +11,8 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <hotpath/kernel/stats.hpp>
+#include <hotpath/kernel/stats_table.hpp>
+#include <hotpath/model/timeline.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::report {
 
