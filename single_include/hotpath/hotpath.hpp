@@ -2273,6 +2273,119 @@ class name_table {
 }  // namespace hotpath::inline HOTPATH_ABI
 // ---- hotpath/core/name_table-inl.hpp
 // hotpath/core/name_table-inl.hpp - bodies of name_table.hpp.
+// ---- hotpath/core/detail/id_index.hpp
+// hotpath/core/detail/id_index.hpp - from ids and contents to small numbers. Not for users.
+//   id_index: 64-bit ids, in groups: launches by (process, correlation); 32 to 64 bytes an id. id_map: one group, for ids that come in runs.
+//   row_index: rows that somebody else keeps, by what is in them; 8 to 16 bytes a row. All are open addressing, at most half full, and grow by themselves.
+// ---- hotpath/core/detail/id_index.hpp
+
+namespace hotpath::inline HOTPATH_ABI::detail {
+
+// A hash of several numbers, one after the other, the first of them as `h` or behind a constant. Multiplied and folded (as wyhash does): no pattern of
+// small numbers, such as two that are equal, gives one hash, and none is found by calculating back.
+inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
+  __extension__ const auto product = static_cast<unsigned __int128>(h ^ 0x9e3779b97f4a7c15u) * (v ^ 0xd6e8feb86659fd93u);
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+// A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
+inline std::uint64_t id_hash(std::uint32_t group, std::uint64_t id) {
+  return mix(group, id >> 4) << 4 | (id & 15);
+}
+
+class id_index {
+ public:
+  static constexpr std::uint32_t none = UINT32_MAX;
+  explicit id_index(std::size_t expected = 0) { rehash(expected * 2); }
+  // The number under the key, which is `value` (not `none`) when the key is new; it may be changed until the next call.
+  std::uint32_t& insert(std::uint32_t group, std::uint64_t id, std::uint32_t value, bool* fresh = nullptr) {
+    if ((used_ + 1) * 2 > slots_.size()) rehash(slots_.size() * 2);
+    slot& s = slots_[place(group, id)];
+    const bool is_new = s.value == none;
+    if (is_new) s = {id, group, value}, ++used_;
+    if (fresh != nullptr) *fresh = is_new;
+    return s.value;
+  }
+  // Keys numbered from 0 in the order of their first use, so that arrays can be kept by key.
+  std::uint32_t number(std::uint64_t id) { return insert(0, id, static_cast<std::uint32_t>(used_)); }
+  std::uint32_t find(std::uint32_t group, std::uint64_t id) const { return slots_[place(group, id)].value; }
+  std::size_t size() const { return used_; }
+
+ private:
+  struct slot {
+    std::uint64_t id = 0;
+    std::uint32_t group = 0, value = none;   // none: free
+  };
+  std::size_t place(std::uint32_t group, std::uint64_t id) const {
+    std::size_t i = static_cast<std::size_t>(id_hash(group, id)) & (slots_.size() - 1);
+    while (slots_[i].value != none && (slots_[i].id != id || slots_[i].group != group)) i = (i + 1) & (slots_.size() - 1);
+    return i;
+  }
+  void rehash(std::size_t want) {
+    std::size_t n = 16;
+    while (n < want) n *= 2;
+    std::vector<slot> old(n);
+    old.swap(slots_);
+    used_ = 0;
+    for (const slot& s : old)
+      if (s.value != none) slots_[place(s.group, s.id)] = s, ++used_;
+  }
+  std::vector<slot> slots_;
+  std::size_t used_ = 0;
+};
+
+class row_index {
+ public:
+  static constexpr std::uint32_t none = id_index::none;
+  // The row with the hash for which same(row) is true; else `row`, which is now found by the hash. hash_of(row): of one that is there already.
+  // An equal row may take its place, until the next call.
+  template <class Same, class HashOf>
+  std::uint32_t& insert(std::uint64_t hash, std::uint32_t row, Same same, HashOf hash_of) {
+    if ((used_ + 1) * 2 > places_.size()) {
+      std::vector<std::uint32_t> old(places_.empty() ? 64 : places_.size() * 2, none);
+      old.swap(places_);
+      for (const std::uint32_t r : old)
+        if (r != none) place(hash_of(r), [](std::uint32_t) { return false; }) = r;
+    }
+    std::uint32_t& at = place(hash, same);
+    if (at == none) at = row, ++used_;
+    return at;
+  }
+  // none: there is no such row.
+  template <class Same>
+  std::uint32_t find(std::uint64_t hash, Same same) const {
+    return places_.empty() ? none : const_cast<row_index*>(this)->place(hash, same);   // place() only looks
+  }
+  void clear() { places_.clear(), used_ = 0; }
+
+ private:
+  template <class Same>
+  std::uint32_t& place(std::uint64_t hash, Same same) {
+    for (std::size_t i = static_cast<std::size_t>(hash);; ++i)
+      if (std::uint32_t& at = places_[i & (places_.size() - 1)]; at == none || same(at)) return at;
+  }
+  std::vector<std::uint32_t> places_;   // none: free
+  std::size_t used_ = 0;
+};
+
+// One group, for ids that come in runs: 1 ns for the same id again.
+class id_map {
+ public:
+  // The number of `key`, valid until the next call; nullptr: it has none yet.
+  const std::uint32_t* find(std::int64_t key) {
+    if (last_ == id_index::none || last_key_ != key) last_key_ = key, last_ = index_.find(0, static_cast<std::uint64_t>(key));
+    return last_ != id_index::none ? &last_ : nullptr;
+  }
+  // value: below 2^32 - 1. A key has one number for good.
+  void add(std::int64_t key, std::uint32_t value) { index_.insert(0, static_cast<std::uint64_t>(key), value); }
+
+ private:
+  id_index index_;
+  std::int64_t last_key_ = 0;
+  std::uint32_t last_ = id_index::none;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::detail
 // ---- hotpath/core/name_table-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI {
@@ -2296,16 +2409,12 @@ HOTPATH_FN name_table& name_table::operator=(name_table o) noexcept {
   return *this;
 }
 
-// Sixteen bytes at a time, multiplied and folded (as wyhash does); keys are names of a trace, not secrets, and the table is bounded.
+// Sixteen bytes at a time, multiplied and folded; keys are names of a trace, not secrets, and the table is bounded.
 HOTPATH_FN std::uint64_t name_table::hash(std::string_view text) noexcept {
   const char* p = text.data();
   const std::size_t n = text.size();
-  constexpr std::uint64_t odd = 0xd6e8feb86659fd93u;
-  std::uint64_t h = 0x9e3779b97f4a7c15u ^ n;
-  const auto mix = [&h](std::uint64_t a, std::uint64_t b) {
-    __extension__ const auto product = static_cast<unsigned __int128>(h ^ a) * (b ^ odd);
-    h = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  };
+  std::uint64_t h = n;
+  const auto mix = [&h](std::uint64_t a, std::uint64_t b) { h = detail::mix(h ^ a, b); };
   const auto load = [](const char* at) {
     std::uint64_t word;
     std::memcpy(&word, at, 8);
@@ -2322,8 +2431,7 @@ HOTPATH_FN std::uint64_t name_table::hash(std::string_view text) noexcept {
     for (std::size_t i = 0; i < n; ++i) word = word << 8 | static_cast<unsigned char>(p[i]);
     mix(word, 0);
   }
-  h *= odd;
-  return h ^ h >> 29;
+  return h;
 }
 
 HOTPATH_FN std::uint32_t& name_table::place(std::string_view text, std::uint64_t h) {
@@ -11671,119 +11779,6 @@ HOTPATH_FN result<void> add_rows(family_table& table, std::string_view text) {
 //     sites.told(at).location;                             // as text again
 //
 //   Thread safety: none for intern().
-// ---- hotpath/core/detail/id_index.hpp
-// hotpath/core/detail/id_index.hpp - from ids and contents to small numbers. Not for users.
-//   id_index: 64-bit ids, in groups: launches by (process, correlation); 32 to 64 bytes an id. id_map: one group, for ids that come in runs.
-//   row_index: rows that somebody else keeps, by what is in them; 8 to 16 bytes a row. All are open addressing, at most half full, and grow by themselves.
-// ---- hotpath/core/detail/id_index.hpp
-
-namespace hotpath::inline HOTPATH_ABI::detail {
-
-// A hash of several numbers, one after the other, the first of them as `h` or behind a constant. Multiplied and folded (as wyhash does): no pattern of
-// small numbers, such as two that are equal, gives one hash, and none is found by calculating back.
-inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
-  __extension__ const auto product = static_cast<unsigned __int128>(h ^ 0x9e3779b97f4a7c15u) * (v ^ 0xd6e8feb86659fd93u);
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
-// A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
-inline std::uint64_t id_hash(std::uint32_t group, std::uint64_t id) {
-  return mix(group, id >> 4) << 4 | (id & 15);
-}
-
-class id_index {
- public:
-  static constexpr std::uint32_t none = UINT32_MAX;
-  explicit id_index(std::size_t expected = 0) { rehash(expected * 2); }
-  // The number under the key, which is `value` (not `none`) when the key is new; it may be changed until the next call.
-  std::uint32_t& insert(std::uint32_t group, std::uint64_t id, std::uint32_t value, bool* fresh = nullptr) {
-    if ((used_ + 1) * 2 > slots_.size()) rehash(slots_.size() * 2);
-    slot& s = slots_[place(group, id)];
-    const bool is_new = s.value == none;
-    if (is_new) s = {id, group, value}, ++used_;
-    if (fresh != nullptr) *fresh = is_new;
-    return s.value;
-  }
-  // Keys numbered from 0 in the order of their first use, so that arrays can be kept by key.
-  std::uint32_t number(std::uint64_t id) { return insert(0, id, static_cast<std::uint32_t>(used_)); }
-  std::uint32_t find(std::uint32_t group, std::uint64_t id) const { return slots_[place(group, id)].value; }
-  std::size_t size() const { return used_; }
-
- private:
-  struct slot {
-    std::uint64_t id = 0;
-    std::uint32_t group = 0, value = none;   // none: free
-  };
-  std::size_t place(std::uint32_t group, std::uint64_t id) const {
-    std::size_t i = static_cast<std::size_t>(id_hash(group, id)) & (slots_.size() - 1);
-    while (slots_[i].value != none && (slots_[i].id != id || slots_[i].group != group)) i = (i + 1) & (slots_.size() - 1);
-    return i;
-  }
-  void rehash(std::size_t want) {
-    std::size_t n = 16;
-    while (n < want) n *= 2;
-    std::vector<slot> old(n);
-    old.swap(slots_);
-    used_ = 0;
-    for (const slot& s : old)
-      if (s.value != none) slots_[place(s.group, s.id)] = s, ++used_;
-  }
-  std::vector<slot> slots_;
-  std::size_t used_ = 0;
-};
-
-class row_index {
- public:
-  static constexpr std::uint32_t none = id_index::none;
-  // The row with the hash for which same(row) is true; else `row`, which is now found by the hash. hash_of(row): of one that is there already.
-  // An equal row may take its place, until the next call.
-  template <class Same, class HashOf>
-  std::uint32_t& insert(std::uint64_t hash, std::uint32_t row, Same same, HashOf hash_of) {
-    if ((used_ + 1) * 2 > places_.size()) {
-      std::vector<std::uint32_t> old(places_.empty() ? 64 : places_.size() * 2, none);
-      old.swap(places_);
-      for (const std::uint32_t r : old)
-        if (r != none) place(hash_of(r), [](std::uint32_t) { return false; }) = r;
-    }
-    std::uint32_t& at = place(hash, same);
-    if (at == none) at = row, ++used_;
-    return at;
-  }
-  // none: there is no such row.
-  template <class Same>
-  std::uint32_t find(std::uint64_t hash, Same same) const {
-    return places_.empty() ? none : const_cast<row_index*>(this)->place(hash, same);   // place() only looks
-  }
-  void clear() { places_.clear(), used_ = 0; }
-
- private:
-  template <class Same>
-  std::uint32_t& place(std::uint64_t hash, Same same) {
-    for (std::size_t i = static_cast<std::size_t>(hash);; ++i)
-      if (std::uint32_t& at = places_[i & (places_.size() - 1)]; at == none || same(at)) return at;
-  }
-  std::vector<std::uint32_t> places_;   // none: free
-  std::size_t used_ = 0;
-};
-
-// One group, for ids that come in runs: 1 ns for the same id again.
-class id_map {
- public:
-  // The number of `key`, valid until the next call; nullptr: it has none yet.
-  const std::uint32_t* find(std::int64_t key) {
-    if (last_ == id_index::none || last_key_ != key) last_key_ = key, last_ = index_.find(0, static_cast<std::uint64_t>(key));
-    return last_ != id_index::none ? &last_ : nullptr;
-  }
-  // value: below 2^32 - 1. A key has one number for good.
-  void add(std::int64_t key, std::uint32_t value) { index_.insert(0, static_cast<std::uint64_t>(key), value); }
-
- private:
-  id_index index_;
-  std::int64_t last_key_ = 0;
-  std::uint32_t last_ = id_index::none;
-};
-
-}  // namespace hotpath::inline HOTPATH_ABI::detail
 // ---- hotpath/kernel/site.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -11926,6 +11921,14 @@ struct mapping {
   std::uint64_t graph_launches = 0, graph_events = 0, graph_joined = 0;  // events that replays launched; those joined with a capture
   std::uint64_t graphs_unrecorded = 0;            // graph launches none of whose kernels is in the trace
   std::vector<std::string> notes;                 // "no capture of graphs of batch 32 in the traces given"
+  // A source line of the program is known, not only that of a replay.
+  bool has_location(std::uint32_t site) const { return site != no_index && !sites[site].graph_replay && sites[site].location != 0; }
+  // Counts one GPU event.
+  void cover(coverage& c, std::size_t event, nanoseconds time) const {
+    const auto count = [time](coverage::part& p) { ++p.events, p.time += time; };
+    count(c.by[static_cast<std::size_t>(how[event])]);
+    if (has_location(site_of[event])) count(c.with_location);
+  }
 };
 
 // ---- the subject: what all tables look at -------------------------------------------------------------------------------------
@@ -11987,9 +11990,7 @@ struct kernel_table {
   std::vector<std::pair<family, nanoseconds>> by_family;   // all events of the stage, largest first
 };
 
-// Of one stage alone, wall is last end - first begin; the walls of several stages share it out.
-
-// Where one stage's wall time went on the devices.
+// Where one stage's wall time went on the devices. Of one stage alone, wall is last end - first begin; the walls of several stages share it out.
 struct device_time {
   stage at = stage::all;
   std::uint64_t steps = 0;
@@ -16780,12 +16781,7 @@ class mapper {
   // Sites of the mapping trace by (operator or any, name, stage): the one with the most time.
   void borrow_by_name();
   void sum() {
-    for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
-      const auto add = [&](coverage::part& p) { ++p.events, p.time += t_.gpu[i].duration; };
-      add(out_.covered.by[static_cast<std::size_t>(out_.how[i])]);
-      const std::uint32_t s = out_.site_of[i];
-      if (s != no_index && !out_.sites[s].graph_replay && out_.sites[s].location != 0) add(out_.covered.with_location);
-    }
+    for (std::size_t i = 0; i < t_.gpu.size(); ++i) out_.cover(out_.covered, i, t_.gpu[i].duration);
   }
   void say();
   void note(std::string text) { out_.notes.push_back(std::move(text)); }
@@ -16817,7 +16813,7 @@ inline void mapper::borrow_by_name() {
   // Time by (name, stage, site), and for any stage; then the best site of each (operator or any operator, name, stage).
   for (std::size_t i = 0; i < from.gpu.size(); ++i) {
     const std::uint32_t s = theirs.site_of[i];
-    if (s == no_index || theirs.sites[s].graph_replay || theirs.sites[s].location == 0) continue;
+    if (!theirs.has_location(s)) continue;
     const std::uint32_t name = join.of(from, from.gpu[i].name, their_names);
     for (const std::uint32_t at : {static_cast<std::uint32_t>(from_steps.stage_of[i]), any_stage}) {
       bool fresh = false;
@@ -16837,7 +16833,7 @@ inline void mapper::borrow_by_name() {
   for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
     const std::uint32_t mine = out_.site_of[i];
     const bool replay = mine != no_index && out_.sites[mine].graph_replay;
-    if (mine != no_index && !replay && out_.sites[mine].location != 0) continue;
+    if (out_.has_location(mine)) continue;
     const name_id op = mine != no_index && !replay ? out_.sites[mine].cpu_op : 0;   // one that is not in the mapping trace: another path, no choice
     const std::uint32_t name = join.of(t_, t_.gpu[i].name, our_names);
     std::uint32_t c = no_index;
@@ -18407,6 +18403,11 @@ void by_stage(std::vector<Table>& all) {
     for (std::size_t k = i; k > 0 && place(all[k]) < place(all[k - 1]); --k) std::swap(all[k], all[k - 1]);
 }
 
+// Of a trace of one rank, or the one asked for.
+inline std::optional<int> rank_of(const model::timeline& t, const triage_input& input) {
+  return input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
+}
+
 // The time of a kernel; `kernels` by name.
 inline std::int64_t time_of(const std::vector<std::pair<std::string, nanoseconds>>& kernels, const std::string& name) {
   const auto *const end = kernels.data() + kernels.size(), *const at = find_first_not(kernels.data(), end, [&name](const auto& k) { return k.first < name; });
@@ -18440,7 +18441,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     if (o_.mapping != nullptr) r_.mapping_framework = o_.framework.empty() ? find_framework(*o_.mapping, o_.args).name : r_.framework;
   }
   for (const model::device& x : t.devices) d::add_once(r_.devices, x.name);
-  if (!r_.rank) r_.rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
+  if (!r_.rank) r_.rank = d::rank_of(t, input);
   if (!r_.world_size) r_.world_size = t.about.world_size;
 
   const subject_options so = subject_of(input);
@@ -18451,7 +18452,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   if (t.gpu.empty()) {
     const trace_facts f = facts(t, 20);
     for (const trace_facts::named& op : f.top_self)
-      r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, f.cpu_op_self_sum.ns > 0 ? 100 * static_cast<double>(op.self.ns) / static_cast<double>(f.cpu_op_self_sum.ns) : 0});
+      r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, tables::percent(op.self, f.cpu_op_self_sum)});
     partial_ = true;  // of several traces one is of no use
     for (const model::trace_loss& l : t.lost) cut_ |= l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged;
     return {};
@@ -18476,10 +18477,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   std::vector<bool> looked_at(s.steps.steps.size());
   for (const std::uint32_t i : s.chosen) {
     if (const std::uint32_t at = s.steps.step_of[i]; at != no_index) looked_at[at] = true;
-    const auto count = [&](coverage::part& p) { ++p.events, p.time += t.gpu[i].duration; };
-    count(r_.covered.by[static_cast<std::size_t>(s.map.how[i])]);
-    const std::uint32_t where = s.map.site_of[i];
-    if (where != no_index && !s.map.sites[where].graph_replay && s.map.sites[where].location != 0) count(r_.covered.with_location);
+    s.map.cover(r_.covered, i, t.gpu[i].duration);
   }
   std::vector<step> steps = s.steps.steps;
   for (std::size_t i = tables_before; i < r_.overlaps.size(); ++i)
@@ -18503,7 +18501,7 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
   const std::string name = input.name.empty() ? t.about.file : std::string(input.name);
   if (s.chosen.empty()) return note(name, "not compared: " + (t.gpu.empty() ? std::string("no GPU event") : why_nothing(s, so))), result<void>{};
   partial_ |= t.partial();
-  const std::optional<int> rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
+  const std::optional<int> rank = triage_detail::rank_of(t, input);
   for (const stage at : s.stages) {
     // A rank may have several files: what they spend in one stage is one rank's.
     std::size_t k = 0;
@@ -29222,6 +29220,22 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
 // hotpath/trace/slice-inl.hpp - bodies of slice.hpp.
 // ---- hotpath/trace/detail/links.hpp
 // hotpath/trace/detail/links.hpp - which API call launched which GPU event, for the writers and for slices of a timeline.
+// ---- hotpath/trace/detail/words.hpp
+// hotpath/trace/detail/words.hpp - the words of Kineto's traces that readers, slices and writers share.
+// ---- hotpath/trace/detail/words.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+constexpr std::string_view category_name(model::gpu_kind k) { return k == model::gpu_kind::copy ? "gpu_memcpy" : k == model::gpu_kind::set ? "gpu_memset" : "kernel"; }
+constexpr std::string_view api_category(bool driver) { return driver ? "cuda_driver" : "cuda_runtime"; }
+// The driver's calls are cuLaunchKernel, cuMemcpy...: "cu" and a capital.
+constexpr bool is_driver_call(std::string_view name) { return name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z'; }
+
+// By CUPTI's numbers for the direction of a copy (gpu_detail::copy_kind) and for a kind of memory.
+inline constexpr std::string_view copy_directions[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
+inline constexpr std::string_view memory_kinds[] = {"", "Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
 // ---- hotpath/trace/detail/links.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace::detail {
@@ -29261,9 +29275,6 @@ inline std::int64_t base_of(const model::timeline& t) {
   });
   return lo > hi || (lo >= 0 && hi < (std::int64_t{1} << 53)) ? 0 : lo;
 }
-
-// The driver's calls are cuLaunchKernel, cuMemcpy...: "cu" and a capital.
-constexpr bool is_driver_call(std::string_view name) { return name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z'; }
 
 // A decimal number without leading zeros or a plus: what may stand in JSON or in an integer field as it is.
 inline bool is_integer(std::string_view s) {
@@ -29477,18 +29488,16 @@ HOTPATH_FN bool read_three(json::reader& in, std::uint32_t (&out)[3]) {
 
 // CUPTI's number for a kind of memory; 0: none of them.
 HOTPATH_FN std::uint8_t memory_of(std::string_view word) {
-  constexpr std::string_view kinds[] = {"Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
-  for (std::uint8_t i = 0; i < 7; ++i)
-    if (word == kinds[i]) return static_cast<std::uint8_t>(i + 1);
+  for (std::uint8_t i = 1; i < std::size(memory_kinds); ++i)
+    if (word == memory_kinds[i]) return i;
   return 0;
 }
 // "Memcpy HtoD (Pageable -> Device)", "CopyHostToDevice": CUPTI's numbers for the direction and the two kinds of memory.
 HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::gpu_detail& d) {
-  constexpr std::string_view directions[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
   constexpr struct { std::string_view text; std::uint8_t what; } words[] = {{"HostToDevice", 1}, {"DeviceToHost", 2}, {"DeviceToDevice", 8}, {"HostToHost", 9}, {"PeerToPeer", 10}};
   for (const std::string_view text : {name, kind}) {
-    for (std::uint8_t i = 1; i < 11 && d.copy_kind == 0; ++i)
-      if (text.find(directions[i]) != std::string_view::npos) d.copy_kind = i;
+    for (std::uint8_t i = 1; i < std::size(copy_directions) && d.copy_kind == 0; ++i)
+      if (text.find(copy_directions[i]) != std::string_view::npos) d.copy_kind = i;
     for (const auto& w : words)
       if (d.copy_kind == 0 && text.find(w.text) != std::string_view::npos) d.copy_kind = w.what;
   }
@@ -30313,16 +30322,13 @@ HOTPATH_FN time_range after_first_gpu(const model::timeline& t, time_range relat
 
 namespace detail {
 
-constexpr std::string_view category_name(model::gpu_kind k) { return k == model::gpu_kind::copy ? "gpu_memcpy" : k == model::gpu_kind::set ? "gpu_memset" : "kernel"; }
-constexpr std::string_view api_category(bool driver) { return driver ? "cuda_driver" : "cuda_runtime"; }
-
 // The one word for all that a file may call a class of events; what has no class keeps its own.
 inline std::string_view category_name(event_class what, bool driver, std::string_view text) {
   using enum event_class;
   switch (what) {
-    case kernel: return "kernel";
-    case copy: return "gpu_memcpy";
-    case set: return "gpu_memset";
+    case kernel: return category_name(model::gpu_kind::kernel);
+    case copy: return category_name(model::gpu_kind::copy);
+    case set: return category_name(model::gpu_kind::set);
     case api: return api_category(driver);
     case op: return "cpu_op";
     case frame: return "python_function";
@@ -30787,22 +30793,19 @@ class chrome_writer {
     word("Collective name", d.collective), word("dtype", d.dtype), word("Process Group Name", d.group);
     if (d.group_size != 0) number("Group size", d.group_size);
     if (d.bytes != 0) number(d.collective != 0 ? "In msg nelems" : "bytes", d.bytes);
-    constexpr std::string_view kinds[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
-    constexpr std::string_view memories[] = {"", "Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
-    const auto one_of = [&](std::string_view k, std::uint8_t n, auto& words) { if (n != 0 && n < std::size(words)) key(k), quoted(words[n]); };
-    one_of("kind", d.copy_kind, kinds), one_of("source memory", d.source_memory, memories), one_of("target memory", d.target_memory, memories);
+    const auto one_of = [&](std::string_view k, std::uint8_t n, const auto& words) { if (n != 0 && n < std::size(words)) key(k), quoted(words[n]); };
+    one_of("kind", d.copy_kind, copy_directions), one_of("source memory", d.source_memory, memory_kinds), one_of("target memory", d.target_memory, memory_kinds);
   }
 
   void gpu(const model::gpu_event& e) {
-    const std::string_view category = e.kind == model::gpu_kind::copy ? "gpu_memcpy" : e.kind == model::gpu_kind::set ? "gpu_memset" : "kernel";
-    begin(category, e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
+    begin(category_name(e.kind), e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
     id("External id", e.external), number("device", e.device), index("stream", e.stream), id("correlation", e.correlation);
     index("graph id", e.graph), index("graph node id", e.graph_node), detail(e.detail);
     if (e.kind == model::gpu_kind::graph) key("kind"), quoted("graph");  // a whole one: no kernel of it is known
     end();
   }
   void api(const model::api_call& e) {
-    begin(is_driver_call(t_.name(e.name)) ? "cuda_driver" : "cuda_runtime", e.name, place(e.track), e.begin, e.duration);
+    begin(api_category(is_driver_call(t_.name(e.name))), e.name, place(e.track), e.begin, e.duration);
     id("External id", e.external), word("kernel", e.kernel), detail(e.detail), id("correlation", e.correlation);
     end();
   }

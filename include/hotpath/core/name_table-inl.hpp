@@ -3,6 +3,7 @@
 #pragma once
 #include <cstring>
 #include <utility>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/name_table.hpp>
 
 namespace hotpath::inline HOTPATH_ABI {
@@ -26,16 +27,12 @@ HOTPATH_FN name_table& name_table::operator=(name_table o) noexcept {
   return *this;
 }
 
-// Sixteen bytes at a time, multiplied and folded (as wyhash does); keys are names of a trace, not secrets, and the table is bounded.
+// Sixteen bytes at a time, multiplied and folded; keys are names of a trace, not secrets, and the table is bounded.
 HOTPATH_FN std::uint64_t name_table::hash(std::string_view text) noexcept {
   const char* p = text.data();
   const std::size_t n = text.size();
-  constexpr std::uint64_t odd = 0xd6e8feb86659fd93u;
-  std::uint64_t h = 0x9e3779b97f4a7c15u ^ n;
-  const auto mix = [&h](std::uint64_t a, std::uint64_t b) {
-    __extension__ const auto product = static_cast<unsigned __int128>(h ^ a) * (b ^ odd);
-    h = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  };
+  std::uint64_t h = n;
+  const auto mix = [&h](std::uint64_t a, std::uint64_t b) { h = detail::mix(h ^ a, b); };
   const auto load = [](const char* at) {
     std::uint64_t word;
     std::memcpy(&word, at, 8);
@@ -52,8 +49,7 @@ HOTPATH_FN std::uint64_t name_table::hash(std::string_view text) noexcept {
     for (std::size_t i = 0; i < n; ++i) word = word << 8 | static_cast<unsigned char>(p[i]);
     mix(word, 0);
   }
-  h *= odd;
-  return h ^ h >> 29;
+  return h;
 }
 
 HOTPATH_FN std::uint32_t& name_table::place(std::string_view text, std::uint64_t h) {

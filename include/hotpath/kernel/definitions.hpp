@@ -72,6 +72,14 @@ struct mapping {
   std::uint64_t graph_launches = 0, graph_events = 0, graph_joined = 0;  // events that replays launched; those joined with a capture
   std::uint64_t graphs_unrecorded = 0;            // graph launches none of whose kernels is in the trace
   std::vector<std::string> notes;                 // "no capture of graphs of batch 32 in the traces given"
+  // A source line of the program is known, not only that of a replay.
+  bool has_location(std::uint32_t site) const { return site != no_index && !sites[site].graph_replay && sites[site].location != 0; }
+  // Counts one GPU event.
+  void cover(coverage& c, std::size_t event, nanoseconds time) const {
+    const auto count = [time](coverage::part& p) { ++p.events, p.time += time; };
+    count(c.by[static_cast<std::size_t>(how[event])]);
+    if (has_location(site_of[event])) count(c.with_location);
+  }
 };
 
 // ---- the subject: what all tables look at -------------------------------------------------------------------------------------
@@ -133,9 +141,7 @@ struct kernel_table {
   std::vector<std::pair<family, nanoseconds>> by_family;   // all events of the stage, largest first
 };
 
-// Of one stage alone, wall is last end - first begin; the walls of several stages share it out.
-
-// Where one stage's wall time went on the devices.
+// Where one stage's wall time went on the devices. Of one stage alone, wall is last end - first begin; the walls of several stages share it out.
 struct device_time {
   stage at = stage::all;
   std::uint64_t steps = 0;

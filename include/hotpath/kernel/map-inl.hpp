@@ -515,12 +515,7 @@ class mapper {
   // Sites of the mapping trace by (operator or any, name, stage): the one with the most time.
   void borrow_by_name();
   void sum() {
-    for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
-      const auto add = [&](coverage::part& p) { ++p.events, p.time += t_.gpu[i].duration; };
-      add(out_.covered.by[static_cast<std::size_t>(out_.how[i])]);
-      const std::uint32_t s = out_.site_of[i];
-      if (s != no_index && !out_.sites[s].graph_replay && out_.sites[s].location != 0) add(out_.covered.with_location);
-    }
+    for (std::size_t i = 0; i < t_.gpu.size(); ++i) out_.cover(out_.covered, i, t_.gpu[i].duration);
   }
   void say();
   void note(std::string text) { out_.notes.push_back(std::move(text)); }
@@ -552,7 +547,7 @@ inline void mapper::borrow_by_name() {
   // Time by (name, stage, site), and for any stage; then the best site of each (operator or any operator, name, stage).
   for (std::size_t i = 0; i < from.gpu.size(); ++i) {
     const std::uint32_t s = theirs.site_of[i];
-    if (s == no_index || theirs.sites[s].graph_replay || theirs.sites[s].location == 0) continue;
+    if (!theirs.has_location(s)) continue;
     const std::uint32_t name = join.of(from, from.gpu[i].name, their_names);
     for (const std::uint32_t at : {static_cast<std::uint32_t>(from_steps.stage_of[i]), any_stage}) {
       bool fresh = false;
@@ -572,7 +567,7 @@ inline void mapper::borrow_by_name() {
   for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
     const std::uint32_t mine = out_.site_of[i];
     const bool replay = mine != no_index && out_.sites[mine].graph_replay;
-    if (mine != no_index && !replay && out_.sites[mine].location != 0) continue;
+    if (out_.has_location(mine)) continue;
     const name_id op = mine != no_index && !replay ? out_.sites[mine].cpu_op : 0;   // one that is not in the mapping trace: another path, no choice
     const std::uint32_t name = join.of(t_, t_.gpu[i].name, our_names);
     std::uint32_t c = no_index;

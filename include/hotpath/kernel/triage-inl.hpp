@@ -31,6 +31,11 @@ void by_stage(std::vector<Table>& all) {
     for (std::size_t k = i; k > 0 && place(all[k]) < place(all[k - 1]); --k) std::swap(all[k], all[k - 1]);
 }
 
+// Of a trace of one rank, or the one asked for.
+inline std::optional<int> rank_of(const model::timeline& t, const triage_input& input) {
+  return input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
+}
+
 // The time of a kernel; `kernels` by name.
 inline std::int64_t time_of(const std::vector<std::pair<std::string, nanoseconds>>& kernels, const std::string& name) {
   const auto *const end = kernels.data() + kernels.size(), *const at = find_first_not(kernels.data(), end, [&name](const auto& k) { return k.first < name; });
@@ -64,7 +69,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
     if (o_.mapping != nullptr) r_.mapping_framework = o_.framework.empty() ? find_framework(*o_.mapping, o_.args).name : r_.framework;
   }
   for (const model::device& x : t.devices) d::add_once(r_.devices, x.name);
-  if (!r_.rank) r_.rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
+  if (!r_.rank) r_.rank = d::rank_of(t, input);
   if (!r_.world_size) r_.world_size = t.about.world_size;
 
   const subject_options so = subject_of(input);
@@ -75,7 +80,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   if (t.gpu.empty()) {
     const trace_facts f = facts(t, 20);
     for (const trace_facts::named& op : f.top_self)
-      r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, f.cpu_op_self_sum.ns > 0 ? 100 * static_cast<double>(op.self.ns) / static_cast<double>(f.cpu_op_self_sum.ns) : 0});
+      r_.cpu_ops.push_back({op.name, op.count, op.self, op.sum, tables::percent(op.self, f.cpu_op_self_sum)});
     partial_ = true;  // of several traces one is of no use
     for (const model::trace_loss& l : t.lost) cut_ |= l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged;
     return {};
@@ -100,10 +105,7 @@ HOTPATH_FN result<void> triager::add(const model::timeline& t, const triage_inpu
   std::vector<bool> looked_at(s.steps.steps.size());
   for (const std::uint32_t i : s.chosen) {
     if (const std::uint32_t at = s.steps.step_of[i]; at != no_index) looked_at[at] = true;
-    const auto count = [&](coverage::part& p) { ++p.events, p.time += t.gpu[i].duration; };
-    count(r_.covered.by[static_cast<std::size_t>(s.map.how[i])]);
-    const std::uint32_t where = s.map.site_of[i];
-    if (where != no_index && !s.map.sites[where].graph_replay && s.map.sites[where].location != 0) count(r_.covered.with_location);
+    s.map.cover(r_.covered, i, t.gpu[i].duration);
   }
   std::vector<step> steps = s.steps.steps;
   for (std::size_t i = tables_before; i < r_.overlaps.size(); ++i)
@@ -127,7 +129,7 @@ HOTPATH_FN result<void> triager::add_rank(const model::timeline& t, const triage
   const std::string name = input.name.empty() ? t.about.file : std::string(input.name);
   if (s.chosen.empty()) return note(name, "not compared: " + (t.gpu.empty() ? std::string("no GPU event") : why_nothing(s, so))), result<void>{};
   partial_ |= t.partial();
-  const std::optional<int> rank = input.rank ? input.rank : t.about.rank ? t.about.rank : t.processes.size() == 1 ? t.processes[0].rank : std::nullopt;
+  const std::optional<int> rank = triage_detail::rank_of(t, input);
   for (const stage at : s.stages) {
     // A rank may have several files: what they spend in one stage is one rank's.
     std::size_t k = 0;

@@ -22,9 +22,8 @@ namespace detail {
 
 namespace sq = hotpath::detail::sqlite;
 
-using hotpath::detail::id_map;
-
 using hotpath::detail::id_index;
+using hotpath::detail::id_map;
 
 // Equal details are one entry of timeline::details.
 class detail_table {
@@ -55,21 +54,13 @@ struct id_set {
   id_index seen;
   std::vector<std::uint64_t> all;
   void add(std::uint64_t id) {
-    bool fresh = false;
-    seen.insert(0, id, 0, &fresh);
-    if (fresh) all.push_back(id);
+    if (seen.number(id) == all.size()) all.push_back(id);
   }
   void take(id_set& from) {
     for (const std::uint64_t id : from.all) add(id);
     from = id_set();
   }
 };
-// Of a text that a name table did not take as it is (FNV-1a).
-inline std::uint64_t text_hash(std::string_view s) {
-  std::uint64_t h = 0xcbf29ce484222325u;
-  for (const char c : s) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
-  return h;
-}
 
 // ---- the schema: which columns of which tables are read
 struct nsys_column {
@@ -143,7 +134,7 @@ struct nsys_part {
   std::array<name_id, 256> copy_names{};
   name_id set_name = 0;
   std::array<std::uint64_t, model::trace_fault_count> faults{};
-  id_set missing, cut, refused, too_many;                          // ids of strings; hashes of texts; keys of processes beyond 65,535
+  id_set missing, cut, refused, too_many;                          // ids of strings; hashes of texts (name_table::expect); keys of processes beyond 65,535
   std::uint64_t rows = 0;
   std::int64_t budget = 0;
   const struct nsys_scan* scan = nullptr;
@@ -157,8 +148,8 @@ struct nsys_part {
   name_id intern(std::string_view text) {
     const std::uint64_t cuts = names.cut(), refusals = names.refused();
     const name_id n = names.intern(text);
-    if (names.cut() != cuts) cut.add(text_hash(text));
-    if (names.refused() != refusals) refused.add(text_hash(text.substr(0, scan_names().bytes)));
+    if (names.cut() != cuts) cut.add(names.expect(text));
+    if (names.refused() != refusals) refused.add(names.expect(text.substr(0, scan_names().bytes)));
     return n;
   }
   const name_table::limits& scan_names() const;
@@ -277,6 +268,11 @@ inline std::uint32_t count_of(sqlite3_value* v) {
   const std::int64_t n = sqlite3_value_int64(v);
   return n < 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : static_cast<std::uint32_t>(n);
 }
+// Of an enumeration; 255: none, or beyond it.
+inline std::uint8_t byte_of(sqlite3_value* v) {
+  const std::int64_t k = sqlite3_value_type(v) == SQLITE_NULL ? 255 : sqlite3_value_int64(v);
+  return static_cast<std::uint8_t>(k < 0 || k > 255 ? 255 : k);
+}
 inline std::string_view text_of(sqlite3_value* v) {
   const void* const p = sqlite3_value_text(v);  // before the length: it may convert
   const int n = sqlite3_value_bytes(v);
@@ -327,10 +323,6 @@ void copy_row(nsys_part& p, Sink& sink, int n, sqlite3_value** v) {
   model::gpu_event g;
   if (!p.when(v[0], v[1], g.begin, g.duration)) return;
   g.kind = model::gpu_kind::copy;
-  const auto byte_of = [](sqlite3_value* of) {
-    const std::int64_t k = sqlite3_value_type(of) == SQLITE_NULL ? 255 : sqlite3_value_int64(of);
-    return static_cast<std::uint8_t>(k < 0 || k > 255 ? 255 : k);
-  };
   model::gpu_detail d;
   d.bytes = p.bytes_of(v[2]);
   const std::uint8_t kind = byte_of(v[3]);
@@ -348,8 +340,7 @@ void set_row(nsys_part& p, Sink& sink, int n, sqlite3_value** v) {
   g.name = p.set_name == 0 ? p.set_name = p.intern("[CUDA memset]") : p.set_name;
   model::gpu_detail d;
   d.bytes = p.bytes_of(v[2]);
-  const std::int64_t memory = sqlite3_value_type(v[3]) == SQLITE_NULL ? 255 : sqlite3_value_int64(v[3]);
-  d.target_memory = p.scan->memories[memory < 0 || memory > 255 ? 255u : static_cast<unsigned>(memory)].code;
+  d.target_memory = p.scan->memories[byte_of(v[3])].code;
   if (n > 4) place_of(p, v + 4, g), g.graph_node = node_of(v[8]);
   sink.gpu(g, d);
 }
@@ -852,13 +843,9 @@ inline result<void> nsys_enums(nsys_scan& scan, nsys_part& part) {
 
 inline name_id domain_name(nsys_part& p, std::int64_t process, std::int64_t domain) {
   const std::vector<nsys_domain>& all = p.scan->domains;  // by process, domain
-  std::size_t lo = 0, hi = all.size();
-  while (lo < hi) {
-    const std::size_t at = (lo + hi) / 2;
-    if (all[at].process < process || (all[at].process == process && all[at].domain < domain)) lo = at + 1;
-    else hi = at;
-  }
-  if (lo < all.size() && all[lo].process == process && all[lo].domain == domain) return p.intern(all[lo].name);
+  const nsys_domain *const end = all.data() + all.size(),
+                    *const at = find_first_not(all.data(), end, [=](const nsys_domain& d) { return d.process < process || (d.process == process && d.domain < domain); });
+  if (at != end && at->process == process && at->domain == domain) return p.intern(at->name);
   return p.intern(std::string("<domain ").append(std::to_string(domain)).append(">"));
 }
 
@@ -1041,7 +1028,7 @@ inline result<void> nsys_finish(const nsys_scan& scan, nsys_part& part, model::t
   id_set& refused = part.refused;
   std::uint64_t kept = 0, too_many = 0;
   if (!refused.all.empty())
-    for (name_id i = 0; i < part.names.size(); ++i) kept += refused.seen.find(0, text_hash(part.names[i])) != id_index::none;
+    for (name_id i = 0; i < part.names.size(); ++i) kept += refused.seen.find(0, part.names.expect(part.names[i])) != id_index::none;
   for (const std::uint64_t key : part.too_many.all) too_many += part.pids.find(static_cast<std::int64_t>(key)) == nullptr;
   about.count(model::trace_fault::too_many_names, {}, {}, refused.all.size() - kept);
   about.count(model::trace_fault::unknown_process, {}, {}, too_many);

@@ -19,16 +19,13 @@ HOTPATH_FN time_range after_first_gpu(const model::timeline& t, time_range relat
 
 namespace detail {
 
-constexpr std::string_view category_name(model::gpu_kind k) { return k == model::gpu_kind::copy ? "gpu_memcpy" : k == model::gpu_kind::set ? "gpu_memset" : "kernel"; }
-constexpr std::string_view api_category(bool driver) { return driver ? "cuda_driver" : "cuda_runtime"; }
-
 // The one word for all that a file may call a class of events; what has no class keeps its own.
 inline std::string_view category_name(event_class what, bool driver, std::string_view text) {
   using enum event_class;
   switch (what) {
-    case kernel: return "kernel";
-    case copy: return "gpu_memcpy";
-    case set: return "gpu_memset";
+    case kernel: return category_name(model::gpu_kind::kernel);
+    case copy: return category_name(model::gpu_kind::copy);
+    case set: return category_name(model::gpu_kind::set);
     case api: return api_category(driver);
     case op: return "cpu_op";
     case frame: return "python_function";

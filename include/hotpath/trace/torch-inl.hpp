@@ -6,6 +6,7 @@
 #include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/core/thread.hpp>
+#include <hotpath/trace/detail/words.hpp>
 #include <hotpath/trace/file_name.hpp>
 #include <hotpath/trace/torch.hpp>
 
@@ -82,18 +83,16 @@ HOTPATH_FN bool read_three(json::reader& in, std::uint32_t (&out)[3]) {
 
 // CUPTI's number for a kind of memory; 0: none of them.
 HOTPATH_FN std::uint8_t memory_of(std::string_view word) {
-  constexpr std::string_view kinds[] = {"Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
-  for (std::uint8_t i = 0; i < 7; ++i)
-    if (word == kinds[i]) return static_cast<std::uint8_t>(i + 1);
+  for (std::uint8_t i = 1; i < std::size(memory_kinds); ++i)
+    if (word == memory_kinds[i]) return i;
   return 0;
 }
 // "Memcpy HtoD (Pageable -> Device)", "CopyHostToDevice": CUPTI's numbers for the direction and the two kinds of memory.
 HOTPATH_FN void copy_facts(std::string_view name, std::string_view kind, model::gpu_detail& d) {
-  constexpr std::string_view directions[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
   constexpr struct { std::string_view text; std::uint8_t what; } words[] = {{"HostToDevice", 1}, {"DeviceToHost", 2}, {"DeviceToDevice", 8}, {"HostToHost", 9}, {"PeerToPeer", 10}};
   for (const std::string_view text : {name, kind}) {
-    for (std::uint8_t i = 1; i < 11 && d.copy_kind == 0; ++i)
-      if (text.find(directions[i]) != std::string_view::npos) d.copy_kind = i;
+    for (std::uint8_t i = 1; i < std::size(copy_directions) && d.copy_kind == 0; ++i)
+      if (text.find(copy_directions[i]) != std::string_view::npos) d.copy_kind = i;
     for (const auto& w : words)
       if (d.copy_kind == 0 && text.find(w.text) != std::string_view::npos) d.copy_kind = w.what;
   }

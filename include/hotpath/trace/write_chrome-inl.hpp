@@ -240,22 +240,19 @@ class chrome_writer {
     word("Collective name", d.collective), word("dtype", d.dtype), word("Process Group Name", d.group);
     if (d.group_size != 0) number("Group size", d.group_size);
     if (d.bytes != 0) number(d.collective != 0 ? "In msg nelems" : "bytes", d.bytes);
-    constexpr std::string_view kinds[] = {"", "HtoD", "DtoH", "HtoA", "AtoH", "AtoA", "AtoD", "DtoA", "DtoD", "HtoH", "PtoP"};
-    constexpr std::string_view memories[] = {"", "Pageable", "Pinned", "Device", "Array", "Managed", "Device Static", "Managed Static"};
-    const auto one_of = [&](std::string_view k, std::uint8_t n, auto& words) { if (n != 0 && n < std::size(words)) key(k), quoted(words[n]); };
-    one_of("kind", d.copy_kind, kinds), one_of("source memory", d.source_memory, memories), one_of("target memory", d.target_memory, memories);
+    const auto one_of = [&](std::string_view k, std::uint8_t n, const auto& words) { if (n != 0 && n < std::size(words)) key(k), quoted(words[n]); };
+    one_of("kind", d.copy_kind, copy_directions), one_of("source memory", d.source_memory, memory_kinds), one_of("target memory", d.target_memory, memory_kinds);
   }
 
   void gpu(const model::gpu_event& e) {
-    const std::string_view category = e.kind == model::gpu_kind::copy ? "gpu_memcpy" : e.kind == model::gpu_kind::set ? "gpu_memset" : "kernel";
-    begin(category, e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
+    begin(category_name(e.kind), e.name, gpu_place(e.track, e.process, e.device, e.stream), e.begin, e.duration);
     id("External id", e.external), number("device", e.device), index("stream", e.stream), id("correlation", e.correlation);
     index("graph id", e.graph), index("graph node id", e.graph_node), detail(e.detail);
     if (e.kind == model::gpu_kind::graph) key("kind"), quoted("graph");  // a whole one: no kernel of it is known
     end();
   }
   void api(const model::api_call& e) {
-    begin(is_driver_call(t_.name(e.name)) ? "cuda_driver" : "cuda_runtime", e.name, place(e.track), e.begin, e.duration);
+    begin(api_category(is_driver_call(t_.name(e.name))), e.name, place(e.track), e.begin, e.duration);
     id("External id", e.external), word("kernel", e.kernel), detail(e.detail), id("correlation", e.correlation);
     end();
   }

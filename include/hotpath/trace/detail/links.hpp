@@ -7,6 +7,7 @@
 #include <hotpath/core/rows.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/model/launch.hpp>
+#include <hotpath/trace/detail/words.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace::detail {
 
@@ -45,9 +46,6 @@ inline std::int64_t base_of(const model::timeline& t) {
   });
   return lo > hi || (lo >= 0 && hi < (std::int64_t{1} << 53)) ? 0 : lo;
 }
-
-// The driver's calls are cuLaunchKernel, cuMemcpy...: "cu" and a capital.
-constexpr bool is_driver_call(std::string_view name) { return name.size() > 2 && name.starts_with("cu") && name[2] >= 'A' && name[2] <= 'Z'; }
 
 // A decimal number without leading zeros or a plus: what may stand in JSON or in an integer field as it is.
 inline bool is_integer(std::string_view s) {
