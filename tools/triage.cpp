@@ -118,7 +118,7 @@ result<kernel::triage_report> analyse(const triage_flags& f) {
   if (!kernels) return kernels.error();
   if (!overlaps) return overlaps.error();
   o.kernel_limit = static_cast<std::size_t>(*kernels), o.overlap_limit = static_cast<std::size_t>(*overlaps);
-  o.pid_part = f.pid_substring.value_or("");
+  if (f.pid_substring) o.pid_part = *f.pid_substring;
 
   if (f.server_log) {
     const auto log = read_text_file(*f.server_log, 1u << 30);

@@ -4596,6 +4596,12 @@ struct gpu_event {
 };
 static_assert(sizeof(gpu_event) == 64);
 
+// Where work of a GPU stands in line: process, device and stream; in a trace that tells no streams, the track.
+template <class E>
+constexpr std::uint64_t lane_of(const E& e) {
+  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | (e.stream != no_index ? e.stream : e.track | 1u << 31);
+}
+
 // What few events of a trace differ in: interned, so that an event pays four bytes for it.
 struct gpu_detail {
   std::uint32_t grid[3] = {}, block[3] = {};        // 0: not told
@@ -10528,7 +10534,7 @@ class family_table {
   std::vector<compiled> rows_;
   std::size_t added_ = 0;
   std::vector<std::string> vocabulary_;     // what the rows look for
-  std::vector<std::uint32_t> slots_;        // open addressing: 1 + index into vocabulary_
+  hotpath::detail::row_index words_;        // of vocabulary_, by its letters
   std::vector<std::vector<std::uint32_t>> asking_;   // by word: the rows that it can make fit, first to last
   std::size_t longest_ = 0, longest_argument_ = 0;   // letters of a word, and of one with @
 };
@@ -11521,7 +11527,6 @@ HOTPATH_FN overlap_class class_of(family f) {
 }
 
 HOTPATH_FN family_table::family_table() {
-  slots_.assign(4096, 0);
   rows_.reserve(sizeof detail::builtin_rows / sizeof detail::builtin_rows[0]);
   for (const family_row& row : detail::builtin_rows) {
     rows_.push_back(compile(row));
@@ -11585,42 +11590,26 @@ HOTPATH_FN void family_table::parse_terms(std::string_view s, std::vector<term>&
 }
 
 HOTPATH_FN std::uint32_t family_table::word_id(std::string_view word) {
-  const auto slot = [&](std::string_view w) {
-    std::size_t i = detail::fnv(w) & (slots_.size() - 1);
-    while (slots_[i] != 0 && vocabulary_[slots_[i] - 1] != w) i = (i + 1) & (slots_.size() - 1);
-    return i;
-  };
-  std::size_t at = slot(word);
-  if (slots_[at] != 0) return slots_[at] - 1;
-  vocabulary_.emplace_back(word);
-  asking_.emplace_back();
-  const auto id = static_cast<std::uint32_t>(vocabulary_.size() - 1);
-  if (vocabulary_.size() * 2 > slots_.size()) {
-    slots_.assign(slots_.size() * 2, 0);
-    for (std::uint32_t i = 0; i <= id; ++i) slots_[slot(vocabulary_[i])] = i + 1;
-  } else {
-    slots_[at] = id + 1;
-  }
-  return id;
+  const auto next = static_cast<std::uint32_t>(vocabulary_.size());
+  const std::uint32_t at = words_.insert(detail::fnv(word), next, [&](std::uint32_t i) { return vocabulary_[i] == word; }, [&](std::uint32_t i) { return detail::fnv(vocabulary_[i]); });
+  if (at == next) vocabulary_.emplace_back(word), asking_.emplace_back();
+  return at;
 }
 
 // Every run of neighbouring words that is in the vocabulary, with and without the digits at its end.
 HOTPATH_FN void family_table::mark(std::string_view words, std::uint8_t where, std::vector<std::uint8_t>& present) const {
   const std::size_t longest = where == detail::in_arguments ? longest_argument_ : longest_;
   const auto look = [&](std::uint64_t hash, std::string_view from, std::size_t letters, std::uint8_t bits) {
-    for (std::size_t i = hash & (slots_.size() - 1); slots_[i] != 0; i = (i + 1) & (slots_.size() - 1)) {
-      const std::string_view w = vocabulary_[slots_[i] - 1];
-      if (w.size() != letters) continue;
-      std::size_t at = 0;
-      for (std::size_t k = 0; k < w.size(); ++k, ++at) {
+    const std::uint32_t known = words_.find(hash, [&](std::uint32_t i) {
+      const std::string_view w = vocabulary_[i];
+      if (w.size() != letters) return false;
+      for (std::size_t k = 0, at = 0; k < w.size(); ++k, ++at) {
         while (from[at] == ' ') ++at;
-        if (from[at] != w[k]) { at = std::string_view::npos; break; }
+        if (from[at] != w[k]) return false;
       }
-      if (at != std::string_view::npos) {
-        present[slots_[i] - 1] |= bits;
-        return;
-      }
-    }
+      return true;
+    });
+    if (known != hotpath::detail::row_index::none) present[known] |= bits;
   };
   for (std::size_t begin = 0; begin < words.size(); ++begin) {
     if (words[begin] == ' ' || words[begin] == '|' || (begin > 0 && words[begin - 1] != ' ')) continue;
@@ -12183,6 +12172,18 @@ nanoseconds length(std::span<const interval> set);
 std::vector<interval> intersect(std::span<const interval> a, std::span<const interval> b);
 std::vector<interval> subtract(std::span<const interval> a, std::span<const interval> b);  // what of a is not in b
 
+// A union of intervals that come in the order of their begin: no set of them is kept.
+struct running_union {
+  nanoseconds until{INT64_MIN};
+  // What of it none before has covered.
+  nanoseconds add(interval i) {
+    if (i.end <= until) return {};
+    const nanoseconds from = i.begin < until ? until : i.begin;
+    until = i.end;
+    return i.end - from;
+  }
+};
+
 // A begin or an end, of whatever `what` is the number of.
 struct edge {
   nanoseconds at{};
@@ -12296,11 +12297,6 @@ std::vector<gap> gaps(const subject& s, stage at);  // those that end with an ev
 // Ends of stage arrays that a subject built by hand may leave out.
 inline stage stage_at(const subject& s, std::uint32_t event) { return event < s.steps.stage_of.size() ? s.steps.stage_of[event] : stage::all; }
 inline std::uint32_t at_or_none(const std::vector<std::uint32_t>& v, std::uint32_t event) { return event < v.size() ? v[event] : no_index; }
-// Process, device and stream; of a trace that tells no streams, the track.
-inline std::uint64_t lane_key(const model::gpu_event& e) {
-  const std::uint32_t stream = e.stream != no_index ? e.stream : e.track | 1u << 31;
-  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | stream;
-}
 interval span_of(const model::gpu_event& e);        // clamped to +-73 years, so that no sum of a few overflows
 nanoseconds busy_of(const subject& s, const selection& v);
 double percent(nanoseconds part, nanoseconds whole); // 0 of nothing
@@ -12463,7 +12459,7 @@ HOTPATH_FN selection select(const subject& s, stage at) {
   for (const std::uint32_t i : s.chosen) {
     if (stage_at(s, i) != at) continue;
     out.events.push_back(i);
-    const std::uint64_t key = lane_key(s.trace->gpu[i]);
+    const std::uint64_t key = model::lane_of(s.trace->gpu[i]);
     if (key != recent[0] && key != recent[1] && key != recent[2] && key != recent[3]) keys.push_back(key), recent[next++ % 4] = key;
   }
   sort_unique(keys);
@@ -12476,7 +12472,7 @@ HOTPATH_FN selection select(const subject& s, stage at) {
   out.lane_of.reserve(out.events.size());
   std::uint32_t last = 0;
   for (const std::uint32_t i : out.events) {
-    const std::uint64_t key = lane_key(s.trace->gpu[i]);
+    const std::uint64_t key = model::lane_of(s.trace->gpu[i]);
     if (keys[last] != key) last = index_in(keys, key);
     out.lane_of.push_back(last);
   }
@@ -12995,7 +12991,7 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
   if (with_tokens == steps) out.tokens = tokens / static_cast<double>(steps);
 
   // Events come by process, device and begin, so that the union of a step needs its last end alone; a device begins anew.
-  struct extent { nanoseconds begin{INT64_MAX}, end{INT64_MIN}, until{INT64_MIN}, busy{}; std::uint32_t device = no_index; };
+  struct extent { nanoseconds begin{INT64_MAX}, end{INT64_MIN}, busy{}; running_union covered; std::uint32_t device = no_index; };
   std::vector<extent> of(all.size());
   for (const std::uint32_t i : s.chosen) {
     const std::uint32_t step = tables::at_or_none(s.steps.step_of, i);
@@ -13004,8 +13000,8 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
     const interval e = tables::span_of(s.trace->gpu[i]);
     extent& x = of[step];
     x.begin = (std::min)(x.begin, e.begin), x.end = (std::max)(x.end, e.end);
-    if (x.device != s.trace->gpu[i].device) x.device = s.trace->gpu[i].device, x.until = nanoseconds{INT64_MIN};
-    if (x.until < e.end) x.busy += e.end - (std::max)(x.until, e.begin), x.until = e.end;
+    if (x.device != s.trace->gpu[i].device) x.device = s.trace->gpu[i].device, x.covered = {};
+    x.busy += x.covered.add(e);
   }
   out.spans.assign(out.units, 0), out.busy.assign(out.units, 0);
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -13140,10 +13136,19 @@ inline void match_ranks(const subject& a, const subject& b, std::vector<std::uin
     for (const std::uint32_t y : pb) in_b[y] = 1;
     return;
   }
+  const auto ranks = [](const subject& s, const std::vector<std::uint32_t>& v) {
+    std::vector<int> each;
+    for (const std::uint32_t p : v) each.push_back(rank_of(s, p));
+    std::sort(each.begin(), each.end());
+    return each;
+  };
+  const std::vector<int> ranks_a = ranks(a, pa), ranks_b = ranks(b, pb);
   bool any = false;
-  for (const std::uint32_t x : pa)
-    for (const std::uint32_t y : pb)
-      if (rank_of(a, x) == rank_of(b, y)) in_a[x] = in_b[y] = 1, any = true;
+  const auto match = [&any](const subject& s, const std::vector<std::uint32_t>& own, const std::vector<int>& others, std::vector<std::uint8_t>& in) {
+    for (const std::uint32_t p : own)
+      if (std::binary_search(others.begin(), others.end(), rank_of(s, p))) in[p] = 1, any = true;
+  };
+  match(a, pa, ranks_b, in_a), match(b, pb, ranks_a, in_b);
   if (!any) {
     const auto lowest = [](const subject& s, const std::vector<std::uint32_t>& v) {
       std::uint32_t best = v[0];
@@ -13440,6 +13445,53 @@ step_set find_steps(const model::timeline& t, step_options options = {});
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/step-inl.hpp
 // hotpath/kernel/step-inl.hpp - bodies of step.hpp.
+// ---- hotpath/kernel/detail/on_track.hpp
+// hotpath/kernel/detail/on_track.hpp - what was the last to begin on a thread at a moment. Not for users.
+// ---- hotpath/kernel/detail/on_track.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel::detail {
+
+// Rows in the order (track, begin), which stay where they are: the last that begins at or before `at` on a track.
+template <class Row>
+class on_track {
+ public:
+  explicit on_track(std::span<const Row> all) : all_(all) {}
+  std::uint32_t last_before(std::uint32_t track, nanoseconds at) {
+    if (track != track_ || !known_) {
+      track_ = track, known_ = true;
+      first_ = bound([&](const Row& r) { return r.track < track; }, 0, all_.size());
+      end_ = bound([&](const Row& r) { return r.track <= track; }, first_, all_.size());
+    }
+    const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
+    return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
+  }
+  // The innermost that holds the moment; outer(i): the row around row i. A long way out is gone once, as long as moments of a track come in order.
+  template <class Outer>
+  std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
+    const std::uint32_t from = last_before(track, at);
+    if (from == model::no_index) return from;
+    if (answers_.size() <= track) answers_.resize(std::size_t{track} + 1);
+    answer& last = answers_[track];
+    std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
+    while (i != model::no_index && all_[i].end() < at) i = outer(i);
+    last = {from, i, at};
+    return i;
+  }
+
+ private:
+  struct answer { std::uint32_t from = model::no_index, found = 0; nanoseconds at{}; };
+  template <class Before>
+  std::size_t bound(Before before, std::size_t from, std::size_t to) const {
+    return static_cast<std::size_t>(find_first_not(all_.data() + from, all_.data() + to, before) - all_.data());
+  }
+  std::span<const Row> all_;
+  std::size_t first_ = 0, end_ = 0;
+  std::uint32_t track_ = 0;
+  bool known_ = false;
+  std::vector<answer> answers_;   // by track
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel::detail
 // ---- hotpath/kernel/step-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -13653,8 +13705,10 @@ namespace steps {
 struct step_range {
   std::uint32_t annotation = 0, track = 0, around = no_index, inner = 0;  // around: the innermost range of the track that holds it; inner: ranges directly within
   std::uint32_t step = no_index;                                           // in step_set::steps
-  nanoseconds begin{}, end{};
+  nanoseconds begin{}, duration{};
   annotation_facts facts;
+
+  nanoseconds end() const { return begin + duration; }
 };
 inline bool speculative(stage s) { return s == stage::verify || s == stage::draft; }
 
@@ -13665,7 +13719,7 @@ inline std::vector<step_range> step_ranges(const model::timeline& t) {
   for (std::size_t i = 0; i < t.annotations.size(); ++i) {
     const model::annotation& a = t.annotations[i];
     if (a.kind == model::annotation_kind::gpu_user || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
-    step_range r{.annotation = static_cast<std::uint32_t>(i), .track = a.track, .begin = a.begin, .end = a.end(), .facts = parse_annotation(t.name(a.name))};
+    step_range r{.annotation = static_cast<std::uint32_t>(i), .track = a.track, .begin = a.begin, .duration = a.duration, .facts = parse_annotation(t.name(a.name))};
     if (r.facts.is != annotation_is::step && r.facts.is != annotation_is::profiler_step) continue;
     const std::size_t p = t.process_of(a.track);
     if (p >= has_engine.size()) has_engine.resize(p + 1);
@@ -13678,7 +13732,7 @@ inline std::vector<step_range> step_ranges(const model::timeline& t) {
   all.resize(kept);
   for (std::size_t i = 0; i < all.size(); ++i) {
     std::uint32_t around = i != 0 && all[i - 1].track == all[i].track ? static_cast<std::uint32_t>(i - 1) : no_index;
-    while (around != no_index && all[around].end < all[i].end) around = all[around].around;
+    while (around != no_index && all[around].end() < all[i].end()) around = all[around].around;
     if ((all[i].around = around) == no_index) continue;
     ++all[around].inner;
     if (speculative(all[around].facts.what) && !speculative(all[i].facts.what)) all[i].facts.what = all[around].facts.what;
@@ -13760,7 +13814,7 @@ class step_finder {
     for (const std::uint32_t i : order) {
       step_range& r = ranges_[i];
       r.step = static_cast<std::uint32_t>(out.steps.size());
-      step s{.what = r.facts.what, .annotation = t.annotations[r.annotation].name, .track = r.track, .process = t.process_of(r.track), .begin = r.begin, .end = r.end,
+      step s{.what = r.facts.what, .annotation = t.annotations[r.annotation].name, .track = r.track, .process = t.process_of(r.track), .begin = r.begin, .end = r.end(),
         .context_requests = r.facts.context_requests, .generation_requests = r.facts.generation_requests,
         .context_tokens = r.facts.context_tokens, .generation_tokens = r.facts.generation_tokens};
       host.add({s.process, s.what, r.step, s.begin, s.end});
@@ -13770,15 +13824,11 @@ class step_finder {
       if (into[i] != no_index) ranges_[i].step = ranges_[into[i]].step;
     host.sort();
   }
+  step_finder(const step_finder&) = delete;
+  step_finder& operator=(const step_finder&) = delete;
   // The innermost on the thread; else, in the process, the one that began last: engines may launch from a helper thread.
-  std::uint32_t at(std::uint32_t track, nanoseconds when) const {
-    const auto* const first = find_first_not(ranges_.data(), ranges_.data() + ranges_.size(), [=](const auto& r) { return r.track < track || (r.track == track && r.begin <= when); });
-    const auto from = static_cast<std::size_t>(first - ranges_.data());
-    if (last_.from != from || last_.track != track || when < last_.when)
-      last_ = {from, track, when, from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index};
-    std::uint32_t& i = last_.found;
-    while (i != no_index && ranges_[i].end < when) i = ranges_[i].around;
-    last_.when = when;
+  std::uint32_t at(std::uint32_t track, nanoseconds when) {
+    const std::uint32_t i = by_track_.around(track, when, [&](std::uint32_t inner) { return ranges_[inner].around; });
     if (i != no_index) return ranges_[i].step;
     const window* w = host.around(t_.process_of(track), when);
     return w == nullptr ? no_index : w->step;
@@ -13795,10 +13845,9 @@ class step_finder {
   windows host;   // all steps
 
  private:
-  struct answer { std::size_t from = SIZE_MAX; std::uint32_t track = 0; nanoseconds when{}; std::uint32_t found = no_index; };
   const model::timeline& t_;
   std::vector<step_range> ranges_;
-  mutable answer last_;   // moments come nearly in order: a long way out is gone once
+  detail::on_track<step_range> by_track_{ranges_};
 };
 
 inline constexpr nanoseconds nearest_limit{20'000'000};  // 20 ms: beyond it, work of another step is as near
@@ -13806,7 +13855,7 @@ inline constexpr nanoseconds nearest_limit{20'000'000};  // 20 ms: beyond it, wo
 // Stages by other means than the launch, the surest first.
 class stage_fallback {
  public:
-  stage_fallback(const model::timeline& t, const step_set& s, const step_finder& steps, stage file) : file_(file) {
+  stage_fallback(const model::timeline& t, const step_set& s, step_finder& steps, stage file) : file_(file) {
     for (const bool on_gpu : {false, true}) {                     // the host's first: its copies on the GPU carry its External id
       for (const model::annotation& a : t.annotations) {
         if ((a.kind == model::annotation_kind::gpu_user) != on_gpu || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
@@ -13857,21 +13906,18 @@ class stage_fallback {
 
 // Events are in the order (process, device, begin): the union of a step's intervals grows at its end, device by device.
 inline void sum_steps(const model::timeline& t, step_set& out) {
-  struct covered { nanoseconds to{}; std::uint16_t device = 0; };
-  std::vector<covered> state(out.steps.size());
+  struct open_step { running_union covered; std::uint16_t device = 0; };
+  std::vector<open_step> open(out.steps.size());
   model::call_kinds kind(t);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     if (out.step_of[i] == no_index) continue;
     const model::gpu_event& e = t.gpu[i];
     step& s = out.steps[out.step_of[i]];
-    covered& c = state[out.step_of[i]];
-    if (s.events == 0 || c.device != e.device) c = {e.begin, e.device};
+    open_step& o = open[out.step_of[i]];
+    if (o.device != e.device) o = {.covered = {}, .device = e.device};
     if (s.events == 0 || e.begin < s.gpu_begin) s.gpu_begin = e.begin;
     if (s.events == 0 || e.end() > s.gpu_end) s.gpu_end = e.end();
-    if (e.end() > c.to) {
-      s.gpu_busy += e.end() - (e.begin > c.to ? e.begin : c.to);
-      c.to = e.end();
-    }
+    s.gpu_busy += o.covered.add({e.begin, e.end()});
     ++s.events;
     if (e.kind == model::gpu_kind::graph) s.graph = true;
     const std::uint32_t call = out.launch_of[i];
@@ -13910,7 +13956,7 @@ HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
   out.step_of.assign(n, no_index), out.stage_of.assign(n, stage::all), out.source_of.assign(n, stage_source::none);
   model::launch_links launched = model::link_launches(t);
   out.launch_of = std::move(launched.call_of), out.duplicate_calls = launched.duplicate_calls, out.shared_ids = launched.shared;
-  const steps::step_finder steps(t, out);
+  steps::step_finder steps(t, out);
   const steps::stage_fallback fallback(t, out, steps, options.file_label);
   const hotpath::detail::id_index ops = steps::operators_of_unlaunched(t, out);
   for (std::size_t i = 0; i < n; ++i) {
@@ -13983,12 +14029,11 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
   }
   name_sums names(t);
   std::vector<bool> is_kernel(t.names.size());
-  struct open_stream { nanoseconds end; };  // of those of the current device: rows of f.streams from `first_stream` on
-  std::vector<open_stream> open;
+  std::vector<running_union> open;   // streams of the current device: rows of f.streams from `first_stream` on
   std::vector<bool> pid_seen(t.names.size());
   std::size_t first_stream = 0;
   hotpath::detail::id_index numbers;   // of a device's streams
-  nanoseconds end{};
+  running_union of_device;
   for (const model::gpu_event& g : t.gpu) {
     if (f.devices.empty() || f.devices.back().process != g.process || f.devices.back().ordinal != g.device) {
       f.devices.push_back({.process = g.process, .ordinal = g.device, .name = {}, .first = g.begin, .last = g.end()});
@@ -13996,13 +14041,9 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
         if (d.ordinal == g.device && (d.process == g.process || d.process == 0)) f.devices.back().name = d.name;
       open.clear();
       first_stream = f.streams.size();
-      end = g.begin;
+      of_device = {};
     }
     trace_facts::device& d = f.devices.back();
-    const auto add_busy = [&](nanoseconds& busy, nanoseconds& until) {
-      const nanoseconds from = g.begin > until ? g.begin : until;
-      if (g.end() > from) busy += g.end() - from, until = g.end();
-    };
     const std::size_t i = numbers.insert(static_cast<std::uint32_t>(f.devices.size()), (static_cast<std::uint64_t>(g.track) << 32) | g.stream, static_cast<std::uint32_t>(open.size()));
     if (i == open.size()) {
       const bool tracked = g.track < t.tracks.size();
@@ -14011,13 +14052,13 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       key.append("/").append(track ? std::string(t.name(track->tid)) : std::to_string(g.stream));
       if (track != nullptr && !pid_seen[track->pid]) f.gpu_pids.emplace_back(t.name(track->pid)), pid_seen[track->pid] = true;
       f.streams.push_back({std::move(key), g.process, g.device, g.stream});
-      open.push_back({g.begin});
+      open.emplace_back();
     }
     trace_facts::stream& s = f.streams[first_stream + i];
     ++s.events, ++d.events, ++f.gpu_events;
     s.sum += g.duration, d.sum += g.duration, f.gpu_time_sum += g.duration;
-    add_busy(s.busy_union, open[i].end);
-    add_busy(d.busy_union, end);
+    s.busy_union += open[i].add({g.begin, g.end()});
+    d.busy_union += of_device.add({g.begin, g.end()});
     if (g.end() > d.last) d.last = g.end();
     if (g.kind == model::gpu_kind::kernel) ++d.kernels, ++f.kernels, is_kernel[g.name] = true;
     ++names.at[g.name].count;
@@ -14572,7 +14613,7 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   for (const std::uint32_t i : s.chosen) {
     if (i >= gpu.size() || tables::stage_at(s, i) != at) continue;
     const auto& e = gpu[i];
-    const std::uint64_t stream_key = tables::lane_key(e);
+    const std::uint64_t stream_key = model::lane_of(e);
     if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams.number(stream_key);
     const std::uint32_t identity = tables::at_or_none(s.identity_of, i), site = tables::at_or_none(s.map.site_of, i);
     const std::uint32_t t = tokens.number(std::uint64_t{identity} << 32 | site);
@@ -16061,53 +16102,6 @@ mapping map_events(const model::timeline& t, const mapping_inputs& in = {});
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/map-inl.hpp
 // hotpath/kernel/map-inl.hpp - bodies of map.hpp.
-// ---- hotpath/kernel/detail/on_track.hpp
-// hotpath/kernel/detail/on_track.hpp - what was the last to begin on a thread at a moment. Not for users.
-// ---- hotpath/kernel/detail/on_track.hpp
-
-namespace hotpath::inline HOTPATH_ABI::kernel::detail {
-
-// The rows of a class that has the order (track, begin): the last that begins at or before `at` on a track.
-template <class Row>
-class on_track {
- public:
-  explicit on_track(const rows<Row>& all) : all_(&all) {}
-  std::uint32_t last_before(std::uint32_t track, nanoseconds at) {
-    if (track != track_ || !known_) {
-      track_ = track, known_ = true;
-      first_ = bound([&](const Row& r) { return r.track < track; }, 0, all_->size());
-      end_ = bound([&](const Row& r) { return r.track <= track; }, first_, all_->size());
-    }
-    const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
-    return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
-  }
-  // The innermost that holds the moment; outer(i): the row around row i. A long way out is gone once, as long as moments of a track come in order.
-  template <class Outer>
-  std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
-    const std::uint32_t from = last_before(track, at);
-    if (from == model::no_index) return from;
-    if (answers_.size() <= track) answers_.resize(std::size_t{track} + 1);
-    answer& last = answers_[track];
-    std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
-    while (i != model::no_index && (*all_)[i].end() < at) i = outer(i);
-    last = {from, i, at};
-    return i;
-  }
-
- private:
-  struct answer { std::uint32_t from = model::no_index, found = 0; nanoseconds at{}; };
-  template <class Before>
-  std::size_t bound(Before before, std::size_t from, std::size_t to) const {
-    return static_cast<std::size_t>(find_first_not(all_->begin() + from, all_->begin() + to, before) - all_->begin());
-  }
-  const rows<Row>* all_;
-  std::size_t first_ = 0, end_ = 0;
-  std::uint32_t track_ = 0;
-  bool known_ = false;
-  std::vector<answer> answers_;   // by track
-};
-
-}  // namespace hotpath::inline HOTPATH_ABI::kernel::detail
 // ---- hotpath/kernel/frame_site.hpp
 // hotpath/kernel/frame_site.hpp - Python frames as the profiler names them: how much one says of where a kernel comes from, and how it is shown.
 //
@@ -16532,7 +16526,12 @@ struct joined {
   std::vector<std::uint32_t> sites;               // by event; no_index: not joined
   bool by_position = false;                       // the capture tells no names
 };
-struct replay { std::uint32_t first = 0, last = 0, call = no_index, step = no_index, ordinal = 0; };   // positions in the list of events; ordinal: of the step's graph launches
+struct replay {
+  std::uint32_t first = 0, last = 0;              // in the list of events
+  std::uint32_t step = no_index;
+  std::uint32_t ordinal = 0;                      // among the step's graph launches
+  bool by_node = false;                           // its events stand in the order of the graph's nodes, not in that of time
+};
 
 // Aligns graph launches with captured graphs.
 class graph_joiner {
@@ -16541,18 +16540,23 @@ class graph_joiner {
   graph_joiner(const model::timeline& t, const std::vector<captured>& graphs, const std::vector<resolver*>& sources, name_join& join) : t_(t), graphs_(graphs), sources_(sources), join_(join) {}
 
   // `events`: indices of GPU events of one launch. `batch`: requests of its step, where known.
-  const joined& find(std::span<const std::uint32_t> events, std::optional<std::int64_t> batch, std::uint32_t ordinal) {
+  const joined& find(std::span<const std::uint32_t> events, const replay& r, std::optional<std::int64_t> batch) {
+    using hotpath::detail::mix;
     names_.clear();
-    std::uint64_t hash = static_cast<std::uint64_t>(batch.value_or(-1)) * 0x9E3779B97F4A7C15u + ordinal;
+    one_order_ = r.by_node;
+    if (!r.by_node) {
+      one_order_ = true;
+      for (const std::uint32_t e : events) one_order_ = one_order_ && t_.gpu[e].stream == t_.gpu[events[0]].stream;
+    }
+    std::uint64_t hash = mix(static_cast<std::uint64_t>(batch.value_or(-1)), std::uint64_t{r.ordinal} << 1 | one_order_);
     for (const std::uint32_t e : events) {
       names_.push_back(name_of(t_.gpu[e]));
-      hash = (hash ^ names_.back()) * 0x9E3779B97F4A7C15u;
-      hash ^= hash >> 29;
+      hash = mix(hash, std::uint64_t{names_.back()} << 32 | t_.gpu[e].detail);
     }
     bool fresh = false;
     const std::uint32_t at = known_.insert(0, hash, static_cast<std::uint32_t>(done_.size()), &fresh);
     if (!fresh && done_[at].names == names_) return done_[at];
-    done_.push_back(make(events, batch, ordinal));       // two that share a hash: the second is made each time
+    done_.push_back(make(events, batch, r.ordinal));     // two that share a hash: the second is made each time
     return done_.back();
   }
 
@@ -16595,14 +16599,13 @@ class graph_joiner {
     }
     if (!g.named) {
       // No names: as many nodes of the same kinds in the same order on one stream (or in the order of node ids), and shapes or the batch size agree.
-      if (n != m) return 0;
+      if (n != m || !one_order_) return 0;
       std::size_t agree = 0;
       pair.resize(n);
       for (std::size_t i = 0; i < n; ++i) {
         const model::gpu_event& e = t_.gpu[events[i]];
         const int shape = same_shape(g, i, e);
         if (kind_of(e.kind) != g.nodes[i].kind || shape < 0 || (g.nodes[i].name > name_join::set && g.nodes[i].name != names_[i])) return 0;
-        if (e.graph_node == no_index && e.stream != t_.gpu[events[0]].stream) return 0;
         agree += shape > 0 ? 1u : 0u, pair[i] = static_cast<std::uint32_t>(i);
       }
       return agree * 2 >= n || misfit(g, batch) < 1 << 20 ? n : 0;
@@ -16648,6 +16651,7 @@ class graph_joiner {
   id_index known_;
   std::vector<joined> done_;
   std::vector<std::uint32_t> names_, known_names_;
+  bool one_order_ = false;    // of the events given: by node, or by time on one stream
 };
 
 // Everything map_events() works on.
@@ -16692,7 +16696,6 @@ class mapper {
     id_index group_of;
     struct entry { std::uint32_t group = 0, event = 0; };
     std::vector<entry> list;
-    std::vector<std::uint32_t> calls;                      // by group
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
       const model::gpu_event& e = t_.gpu[i];
       const std::uint32_t call = steps_.launch_of[i];
@@ -16701,35 +16704,44 @@ class mapper {
       if (call != no_index && e.kind != model::gpu_kind::graph) recorded[call] = true;
       replayed_[i] = true;
       if (e.kind == model::gpu_kind::graph) continue;      // one row for the whole graph: nothing to align
-      bool fresh = false;
-      const std::uint32_t g = group_of.insert(e.process, e.correlation, static_cast<std::uint32_t>(calls.size()), &fresh);
-      if (fresh) calls.push_back(call);
-      list.push_back({g, static_cast<std::uint32_t>(i)});
+      list.push_back({group_of.insert(e.process, e.correlation, static_cast<std::uint32_t>(group_of.size())), static_cast<std::uint32_t>(i)});
     }
     for (std::size_t i = 0; i < t_.api.size(); ++i) {
       if (!is_graph(t_.api[i].name)) continue;
       ++out_.graph_launches;
       if (!recorded[i]) ++out_.graphs_unrecorded;
     }
-    const auto node = [&](const entry& x) { return t_.gpu[x.event].graph_node; };
     sort_in_place(list, [&](const entry& a, const entry& b) {
       if (a.group != b.group) return a.group < b.group;
       const model::gpu_event &x = t_.gpu[a.event], &y = t_.gpu[b.event];
-      if (node(a) != no_index && node(b) != no_index && node(a) != node(b)) return node(a) < node(b);
       return x.begin != y.begin ? x.begin < y.begin : a.event < b.event;
     });
     for (std::size_t i = 0; i < list.size(); ++i) {
       if (i == 0 || list[i].group != list[i - 1].group) {
-        replays_.push_back({static_cast<std::uint32_t>(i), 0, calls[list[i].group], steps_.step_of[list[i].event]});
+        replays_.push_back({.first = static_cast<std::uint32_t>(i), .step = steps_.step_of[list[i].event]});
       }
       replays_.back().last = static_cast<std::uint32_t>(i + 1);
       replay_events_.push_back(list[i].event);
     }
+    for (replay& r : replays_) r.by_node = order_by_node({replay_events_.data() + r.first, replay_events_.data() + r.last});
     out_.graph_events = list.size();
     // Launches of one step in the order of time: groups are numbered by their first event on the device.
     std::vector<std::uint32_t> seen(steps_.steps.size(), 0);
     for (replay& r : replays_)
       if (r.step != no_index) r.ordinal = seen[r.step]++;
+  }
+
+  // Nodes are numbered as they were captured, which kernels side by side on several streams are not begun in. Where numbers are missing, or come twice
+  // (nodes of child graphs and of loops), the order of time stays.
+  bool order_by_node(std::span<std::uint32_t> events) const {
+    std::vector<std::uint32_t> sorted(events.begin(), events.end());
+    sort_in_place(sorted, [&](std::uint32_t a, std::uint32_t b) { return t_.gpu[a].graph_node < t_.gpu[b].graph_node; });
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+      const std::uint32_t node = t_.gpu[sorted[i]].graph_node;
+      if (node == no_index || (i != 0 && node == t_.gpu[sorted[i - 1]].graph_node)) return false;
+    }
+    for (std::size_t i = 0; i < sorted.size(); ++i) events[i] = sorted[i];
+    return true;
   }
 
   std::optional<std::int64_t> batch_of(std::uint32_t step_index) const {
@@ -16768,7 +16780,7 @@ class mapper {
     graph_joiner joiner(t_, graphs, sources, join);
     for (const replay& r : replays_) {
       const std::span events(replay_events_.data() + r.first, r.last - r.first);
-      const joined& j = joiner.find(events, batch_of(r.step), r.ordinal);
+      const joined& j = joiner.find(events, r, batch_of(r.step));
       for (std::size_t i = 0; i < events.size(); ++i) {
         if (j.sites[i] == no_index) continue;
         out_.site_of[events[i]] = j.sites[i], out_.how[events[i]] = mapped_by::graph_join;
@@ -16955,17 +16967,11 @@ const overlap_family* find_overlap_family(overlap_class cls, std::string_view ke
 }  // namespace hotpath::inline HOTPATH_ABI::kernel
 // ---- hotpath/kernel/overlap-inl.hpp
 // hotpath/kernel/overlap-inl.hpp - bodies of kernel/overlap.hpp.
-// ---- hotpath/kernel/overlap-inl.hpp
+// ---- hotpath/kernel/detail/beside.hpp
+// hotpath/kernel/detail/beside.hpp - what ran at the same time: one sweep over the launches of each device. Not for users.
+// ---- hotpath/kernel/detail/beside.hpp
 
-namespace hotpath::inline HOTPATH_ABI::kernel {
-
-namespace tables {
-
-inline constexpr nanoseconds least_total{5'000};                  // of a row that is worth a line
-inline constexpr double headroom_share = 45, hidden_share = 65;   // percent of a row's time
-inline constexpr nanoseconds longest_latency{100'000};            // from a finished launch call to work; beyond it something else is waited for
-inline constexpr std::size_t samples_for_inflation = 20;          // of each side
-inline constexpr std::size_t most_computations = 5;               // headroom rows of computation
+namespace hotpath::inline HOTPATH_ABI::kernel::tables {
 
 // Time by (row, row that hid it) of the rows that are wanted: an array where that is small, else a list kept short by merging.
 class partner_times {
@@ -17065,7 +17071,7 @@ inline std::vector<overlap_class> classes_of(const subject& s) {
 
 // One sweep per device. Time behind a begin needs no list of what is active: what ran beside an event between its two edges is the difference of
 // running sums. Only the partner's name looks at the active ones, at most `most_active` of them, so that the whole stays O(n log n).
-HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std::vector<overlap_class>& class_of_identity, const std::vector<std::uint32_t>* row_of,
+inline overlaps look_beside(const subject& s, const selection& v, const std::vector<overlap_class>& class_of_identity, const std::vector<std::uint32_t>* row_of,
                                 const std::vector<std::uint8_t>& wanted) {
   constexpr std::size_t most_active = 32;
   const auto& gpu = s.trace->gpu;
@@ -17142,7 +17148,118 @@ HOTPATH_FN overlaps look_beside(const subject& s, const selection& v, const std:
   return out;
 }
 
-// ---- idle ------------------------------------------------------------------------------------------------------------------
+}  // namespace hotpath::inline HOTPATH_ABI::kernel::tables
+// ---- hotpath/kernel/detail/dependency.hpp
+// hotpath/kernel/detail/dependency.hpp - whether a launch must come before or after its neighbours, as far as a trace tells. Not for users.
+// ---- hotpath/kernel/detail/dependency.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel::tables {
+
+// What stands around one launch on its stream, and what waits for it or it for.
+struct neighbours {
+  std::uint32_t before = no_index, after = no_index;  // GPU events
+};
+
+inline std::string_view file_of(std::string_view location) { return location.substr(0, location.rfind(':')); }
+inline std::string_view function_of(std::string_view location) {
+  const auto space = location.rfind(' ');
+  return space == std::string_view::npos ? std::string_view{} : location.substr(space + 1);
+}
+inline const site* site_at(const subject& s, std::uint32_t event) {
+  const std::uint32_t i = at_or_none(s.map.site_of, event);
+  return i < s.map.sites.size() ? &s.map.sites[i] : nullptr;
+}
+
+enum class tie : std::uint8_t { none, unclear, risk };
+
+// Whether work that follows at once on the same stream looks as if it belonged together.
+inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, const std::vector<overlap_class>& class_of_identity) {
+  if (other == no_index) return tie::none;
+  const interval a = span_of(s.trace->gpu[event]), b = span_of(s.trace->gpu[other]);
+  const nanoseconds between = (std::max)(nanoseconds{}, a.begin < b.begin ? b.begin - a.end : a.begin - b.end);
+  const nanoseconds tight = (std::max)(nanoseconds{2'000}, (std::min)(nanoseconds{20'000}, nanoseconds{(a.end - a.begin).ns * 15 / 100}));
+  if (tight < between) return tie::none;
+  const site *mine = site_at(s, event), *theirs = site_at(s, other);
+  if (mine != nullptr && theirs != nullptr) {
+    const bool located = mine->location != 0 && theirs->location != 0 && !mine->graph_replay && !theirs->graph_replay;
+    const std::string_view here = s.map.sites.text(mine->location), there = s.map.sites.text(theirs->location);
+    if (located && (file_of(here) == file_of(there) || function_of(here) == function_of(there))) return tie::risk;
+    if (mine->cpu_op != 0 && mine->cpu_op == theirs->cpu_op) return tie::risk;
+  }
+  const overlap_class x = class_of_identity[s.identity_of[event]], y = class_of_identity[s.identity_of[other]];
+  if (x == overlap_class::comm && y != overlap_class::comm) return tie::risk;
+  if ((x == overlap_class::elementwise || x == overlap_class::memory) && y != overlap_class::other) return tie::risk;
+  const bool mapped = mine != nullptr && theirs != nullptr && (mine->location != 0 || mine->cpu_op != 0) && (theirs->location != 0 || theirs->cpu_op != 0);
+  return mapped ? tie::none : tie::unclear;
+}
+
+// Stream waits as the trace records them. Ids of calls ascend within a process: a wait stands between two launches of its stream, the record that
+// it waits for between two of the other.
+class recorded_waits {
+ public:
+  explicit recorded_waits(const model::timeline& t) : t_(t) {
+    for (const model::sync_event& w : t.syncs) {
+      if (w.stream == no_index || w.waits_for_stream == no_index || w.stream == w.waits_for_stream) continue;
+      devices_.push_back(device(w.process, w.device));
+      if (w.correlation != model::no_id) waits_.push_back({device(w.process, w.device), w.stream, w.correlation, w.waits_for_stream});
+      if (w.waits_for != model::no_id) awaited_.push_back({device(w.process, w.device), w.waits_for_stream, w.waits_for, w.stream});
+    }
+    sort_unique(devices_), sort_unique(waits_), sort_unique(awaited_);
+  }
+  // `any`: the device has stream waits, so that none at this launch means something.
+  std::string tie(std::uint32_t event, const neighbours& n, bool& any) const {
+    const model::gpu_event& e = t_.gpu[event];
+    const std::uint32_t own = device(e.process, e.device);
+    const std::uint32_t *const last = devices_.data() + devices_.size(), *const d = find_first_not(devices_.data(), last, [own](std::uint32_t x) { return x < own; });
+    any = e.correlation != model::no_id && d != last && *d == own;
+    if (!any) return {};
+    const std::uint64_t low = n.before == no_index ? 0 : t_.gpu[n.before].correlation, high = n.after == no_index ? model::no_id : t_.gpu[n.after].correlation;
+    std::string out;
+    if (const std::uint32_t other = within(waits_, {own, e.stream, low, no_index}, e.correlation); other != no_index)
+      out.append("high (waits for stream ").append(std::to_string(other)).append(")");
+    else if (const std::uint32_t by = within(awaited_, {own, e.stream, e.correlation, no_index}, high); by != no_index)
+      out.append("high (stream ").append(std::to_string(by)).append(" waits for it)");
+    return out;
+  }
+
+ private:
+  struct wait {
+    std::uint32_t device, stream;
+    std::uint64_t id;
+    std::uint32_t other;   // stream
+    bool operator<(const wait& o) const { return device != o.device ? device < o.device : stream != o.stream ? stream < o.stream : id != o.id ? id < o.id : other < o.other; }
+  };
+  static std::uint32_t device(std::uint16_t process, std::uint16_t device) { return std::uint32_t{process} << 16 | device; }
+  // The other stream of the first entry of the same stream with from.id < id < to; no_index: there is none.
+  static std::uint32_t within(const std::vector<wait>& all, const wait& from, std::uint64_t to) {
+    const wait *const end = all.data() + all.size(), *const at = find_first_not(all.data(), end, [&from](const wait& w) { return !(from < w); });
+    return at != end && at->device == from.device && at->stream == from.stream && at->id < to ? at->other : no_index;
+  }
+
+  const model::timeline& t_;
+  std::vector<std::uint32_t> devices_;
+  std::vector<wait> waits_, awaited_;
+};
+
+inline std::string dependency_of(const subject& s, std::uint32_t event, const neighbours& n, const recorded_waits& waits, const std::vector<overlap_class>& class_of_identity) {
+  bool recorded = false;
+  if (std::string told = waits.tie(event, n, recorded); !told.empty()) return told;
+  const tie before = tie_of(s, event, n.before, class_of_identity), after = tie_of(s, event, n.after, class_of_identity);
+  if (before == tie::risk && after == tie::risk) return "high (both sides)";
+  if (before == tie::risk) return "high (follows at once)";
+  if (after == tie::risk) return "high (followed at once)";
+  if (before == tie::unclear || after == tie::unclear) return "unclear";
+  return recorded ? "low (no stream waits for it)" : "low";
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel::tables
+// ---- hotpath/kernel/detail/idle.hpp
+// hotpath/kernel/detail/idle.hpp - why a device had no work: the host, a wait for it, the way of a launch, a graph, communication. Not for users.
+// ---- hotpath/kernel/detail/idle.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel::tables {
+
+inline constexpr nanoseconds longest_latency{100'000};            // from a finished launch call to work; beyond it something else is waited for
 
 inline bool blocks_host(std::string_view call) {
   if (call.find("Synchronize") != std::string_view::npos) return true;
@@ -17269,79 +17386,17 @@ inline device_time account(const subject& s, stage at, const selection& v, const
   return out;
 }
 
-// ---- dependencies ----------------------------------------------------------------------------------------------------------
+}  // namespace hotpath::inline HOTPATH_ABI::kernel::tables
+// ---- hotpath/kernel/overlap-inl.hpp
 
-// What stands around one launch on its stream, and what waits for it or it for.
-struct neighbours {
-  std::uint32_t before = no_index, after = no_index;  // GPU events
-};
+namespace hotpath::inline HOTPATH_ABI::kernel {
 
-inline std::string_view file_of(std::string_view location) { return location.substr(0, location.rfind(':')); }
-inline std::string_view function_of(std::string_view location) {
-  const auto space = location.rfind(' ');
-  return space == std::string_view::npos ? std::string_view{} : location.substr(space + 1);
-}
-inline const site* site_at(const subject& s, std::uint32_t event) {
-  const std::uint32_t i = at_or_none(s.map.site_of, event);
-  return i < s.map.sites.size() ? &s.map.sites[i] : nullptr;
-}
+namespace tables {
 
-enum class tie : std::uint8_t { none, unclear, risk };
-
-// Whether work that follows at once on the same stream looks as if it belonged together.
-inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, const std::vector<overlap_class>& class_of_identity) {
-  if (other == no_index) return tie::none;
-  const interval a = span_of(s.trace->gpu[event]), b = span_of(s.trace->gpu[other]);
-  const nanoseconds between = (std::max)(nanoseconds{}, a.begin < b.begin ? b.begin - a.end : a.begin - b.end);
-  const nanoseconds tight = (std::max)(nanoseconds{2'000}, (std::min)(nanoseconds{20'000}, nanoseconds{(a.end - a.begin).ns * 15 / 100}));
-  if (tight < between) return tie::none;
-  const site *mine = site_at(s, event), *theirs = site_at(s, other);
-  if (mine != nullptr && theirs != nullptr) {
-    const bool located = mine->location != 0 && theirs->location != 0 && !mine->graph_replay && !theirs->graph_replay;
-    const std::string_view here = s.map.sites.text(mine->location), there = s.map.sites.text(theirs->location);
-    if (located && (file_of(here) == file_of(there) || function_of(here) == function_of(there))) return tie::risk;
-    if (mine->cpu_op != 0 && mine->cpu_op == theirs->cpu_op) return tie::risk;
-  }
-  const overlap_class x = class_of_identity[s.identity_of[event]], y = class_of_identity[s.identity_of[other]];
-  if (x == overlap_class::comm && y != overlap_class::comm) return tie::risk;
-  if ((x == overlap_class::elementwise || x == overlap_class::memory) && y != overlap_class::other) return tie::risk;
-  const bool mapped = mine != nullptr && theirs != nullptr && (mine->location != 0 || mine->cpu_op != 0) && (theirs->location != 0 || theirs->cpu_op != 0);
-  return mapped ? tie::none : tie::unclear;
-}
-
-// Stream waits as the trace records them. Ids of calls ascend within a process: a wait stands between two launches of its stream, the record that
-// it waits for between two of the other.
-inline std::string recorded_tie(const subject& s, std::uint32_t event, const neighbours& n, bool& any) {
-  const auto& t = *s.trace;
-  const model::gpu_event& e = t.gpu[event];
-  any = false;
-  if (e.correlation == model::no_id) return {};
-  const std::uint64_t low = n.before == no_index ? 0 : t.gpu[n.before].correlation, high = n.after == no_index ? model::no_id : t.gpu[n.after].correlation;
-  std::string out;
-  for (const model::sync_event& w : t.syncs) {
-    if (w.process != e.process || w.device != e.device || w.stream == no_index || w.waits_for_stream == no_index || w.stream == w.waits_for_stream) continue;
-    any = true;
-    if (!out.empty()) continue;
-    if (w.stream == e.stream && w.correlation != model::no_id && low < w.correlation && w.correlation < e.correlation)
-      out.append("high (waits for stream ").append(std::to_string(w.waits_for_stream)).append(")");
-    else if (w.waits_for_stream == e.stream && w.waits_for != model::no_id && e.correlation < w.waits_for && w.waits_for < high)
-      out.append("high (stream ").append(std::to_string(w.stream)).append(" waits for it)");
-  }
-  return out;
-}
-
-inline std::string dependency_of(const subject& s, std::uint32_t event, const neighbours& n, const std::vector<overlap_class>& class_of_identity) {
-  bool recorded = false;
-  if (std::string told = recorded_tie(s, event, n, recorded); !told.empty()) return told;
-  const tie before = tie_of(s, event, n.before, class_of_identity), after = tie_of(s, event, n.after, class_of_identity);
-  if (before == tie::risk && after == tie::risk) return "high (both sides)";
-  if (before == tie::risk) return "high (follows at once)";
-  if (after == tie::risk) return "high (followed at once)";
-  if (before == tie::unclear || after == tie::unclear) return "unclear";
-  return recorded ? "low (no stream waits for it)" : "low";
-}
-
-// ---- rows ------------------------------------------------------------------------------------------------------------------
+inline constexpr nanoseconds least_total{5'000};                  // of a row that is worth a line
+inline constexpr double headroom_share = 45, hidden_share = 65;   // percent of a row's time
+inline constexpr std::size_t samples_for_inflation = 20;          // of each side
+inline constexpr std::size_t most_computations = 5;               // headroom rows of computation
 
 struct overlap_sums {
   nanoseconds total, exclusive, hidden, by_compute;
@@ -17588,6 +17643,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   const groups of_lane = group(v.lane_of, static_cast<std::uint32_t>(v.lanes.size()));
   std::optional<place_finder> mapped;
   if (options.mapping != nullptr) mapped.emplace(*options.mapping, at);
+  const recorded_waits waits(*s.trace);
   site_times where(s.map.sites.size());
   std::size_t computations = 0;
   for (const candidate& c : found) {
@@ -17611,7 +17667,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
                         *const last = of_lane.at.data() + of_lane.first[std::size_t{v.lane_of[r.longest]} + 1];
     const std::uint32_t* const here = find_first_not(first, last, [&r](std::uint32_t e) { return e < r.longest; });
     const neighbours around{here == first ? no_index : v.events[here[-1]], here + 1 == last ? no_index : v.events[here[1]]};
-    row.dependency = dependency_of(s, event, around, class_of_identity);
+    row.dependency = dependency_of(s, event, around, waits, class_of_identity);
     const bool low = row.dependency.compare(0, 3, "low") == 0;
     row.priority = !c.headroom ? "P4" : low ? "P1" : "P2";
     row.recommendation = !c.headroom ? "skip" : !low ? "check deps" : row.cls == overlap_class::comm ? "try overlap" : "try fusion";
@@ -29293,6 +29349,41 @@ inline bool is_integer(std::string_view s) {
 //   A GPU event without `dur` 0 is kept too: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
 //   Several processes: files that SGLang merged have pids such as "[TP00] 1234"; each prefix is one process. Else a file is one process.
 //   Never stored: host, user and job names, paths of the trace, log lines that the profiler put into the root.
+// ---- hotpath/trace/detail/detail_table.hpp
+// hotpath/trace/detail/detail_table.hpp - equal details of GPU work are one entry of timeline::details. Not for users.
+// ---- hotpath/trace/detail/detail_table.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+class detail_table {
+ public:
+  // The number of d in `all`, whose first entry is that of nothing told.
+  std::uint32_t intern(std::vector<model::gpu_detail>& all, const model::gpu_detail& d) {
+    if (d == model::gpu_detail{}) return 0;
+    if (last_ < all.size() && all[last_] == d) return last_;
+    const auto next = static_cast<std::uint32_t>(all.size());
+    last_ = index_.insert(hash(d), next, [&](std::uint32_t i) { return all[i] == d; }, [&](std::uint32_t i) { return hash(all[i]); });
+    if (last_ == next) all.push_back(d);
+    return last_;
+  }
+  void clear() { index_.clear(), last_ = 0; }
+
+ private:
+  static std::uint64_t hash(const model::gpu_detail& d) {
+    using hotpath::detail::mix;
+    std::uint64_t h = mix(std::uint64_t{d.grid[0]} << 32 | d.block[0], std::uint64_t{d.grid[1]} << 32 | d.block[1]);
+    h = mix(h, std::uint64_t{d.grid[2]} << 32 | d.block[2]);
+    h = mix(h, std::uint64_t{d.registers} << 32 | d.shared_bytes);
+    h = mix(h, std::uint64_t{d.collective} << 32 | d.group);
+    h = mix(h, static_cast<std::uint64_t>(d.occupancy * 1000 + 1000) << 32 | d.dtype);  // -1: not told
+    h = mix(h, d.bytes);
+    return mix(h, std::uint64_t{d.group_size} << 24 | std::uint64_t{d.copy_kind} << 16 | std::uint64_t{d.source_memory} << 8 | d.target_memory);
+  }
+  hotpath::detail::row_index index_;
+  std::uint32_t last_ = 0;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
 // ---- hotpath/trace/torch.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -29301,6 +29392,8 @@ namespace detail {
 
 enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annotation, gpu_annotation, sync, other };
 event_class class_of(std::string_view category);
+// An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
+bool id_of(std::string_view text, std::uint64_t& out);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {
@@ -29362,7 +29455,6 @@ class torch_builder {
   std::uint32_t find_category(std::string_view text);
   std::uint32_t track_of(std::string_view pid, std::string_view tid);
   std::uint32_t track_row(name_id pid, name_id tid);
-  std::uint32_t detail_of(const model::gpu_detail& d);
   void match_halves();
   void find_processes(std::string_view path);
   void find_duplicates();
@@ -29380,7 +29472,8 @@ class torch_builder {
   std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  hotpath::detail::row_index track_index_, detail_index_, category_index_;
+  hotpath::detail::row_index track_index_, category_index_;
+  detail_table detail_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;
@@ -29413,6 +29506,336 @@ result<model::timeline> read_text(std::string_view text, const read_options& opt
 }  // namespace hotpath::inline HOTPATH_ABI::trace
 // ---- hotpath/trace/torch-inl.hpp
 // hotpath/trace/torch-inl.hpp - bodies of torch.hpp.
+// ---- hotpath/trace/detail/torch_finish-inl.hpp
+// hotpath/trace/detail/torch_finish-inl.hpp - what torch_builder does behind the last event: halves of events, processes, ranks, counts. Not for users.
+// ---- hotpath/trace/detail/torch_finish-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+using model::no_id;
+using model::no_index;
+using model::trace_fault;
+
+// B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
+HOTPATH_FN void torch_builder::match_halves() {
+  if (halves_.empty()) return;
+  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
+    if (a.track != b.track) return a.track < b.track;
+    if (a.begin != b.begin) return a.begin < b.begin;
+    return a.byte < b.byte;
+  });
+  std::vector<std::size_t> open;
+  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
+  const auto close = [&](std::int64_t at, bool matched) {
+    event_row e = halves_[open.back()];
+    open.pop_back();
+    --open_of[e.name];
+    if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
+    ++categories_[e.category].count;
+    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
+    args_ = e.args, args_used_ = true;
+    store(e);
+  };
+  for (std::size_t i = 0; i < halves_.size(); ++i) {
+    const event_row& e = halves_[i];
+    if (e.phase == 'B') {
+      open.push_back(i);
+      ++open_of[e.name];
+    } else {
+      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
+      while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
+      if (depth == 0) {
+        out_.count(trace_fault::unmatched_end, e.byte);
+      } else {
+        while (open.size() > depth) close(e.begin, false);
+        close(e.begin, true);
+      }
+    }
+    if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
+      while (!open.empty()) close(e.begin, false);
+  }
+  halves_.clear();
+}
+
+// SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
+HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
+  constexpr std::uint32_t most_processes = UINT16_MAX;
+  std::vector<name_id> prefixes;
+  hotpath::detail::id_index number_of;
+  std::uint64_t beyond = 0;
+  for (model::track& t : out_.tracks) {
+    const std::string_view p = process_of_pid(out_.names[t.pid]);
+    if (p.empty()) continue;
+    const name_id id = out_.names.intern(p);
+    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
+    if (i == most_processes) ++beyond;
+    else if (i == prefixes.size()) prefixes.push_back(id);
+    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
+  }
+  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
+  out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
+  for (std::size_t i = 0; i < out_.processes.size(); ++i) {
+    model::process& p = out_.processes[i];
+    p.source.assign(base_name(path));
+    if (base_given_) p.unix_offset = nanoseconds{base_ns_};
+    if (i < prefixes.size()) {
+      const std::string_view label = out_.names[prefixes[i]];
+      p.label = prefixes[i];
+      std::uint64_t rank = 0;
+      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
+    }
+  }
+  if (prefixes.empty()) {
+    model::process& p = out_.processes[0];
+    p.rank = out_.about.rank;
+    if (!p.rank) p.rank = rank_of_name(path), p.rank_from_name = p.rank.has_value();
+  }
+  // The host process is the one that most calls, operators or frames are of.
+  std::vector<std::uint64_t> host(out_.tracks.size());
+  for (const auto& r : out_.api) ++host[r.track];
+  for (const auto& r : out_.ops) ++host[r.track];
+  for (const auto& r : out_.frames) ++host[r.track];
+  std::vector<std::uint64_t> most(out_.processes.size());
+  for (std::size_t i = 0; i < out_.tracks.size(); ++i)
+    if (const auto p = out_.tracks[i].process; host[i] > most[p]) most[p] = host[i], out_.processes[p].pid = out_.tracks[i].pid;
+  for (const metadata& m : metadata_) {
+    model::track& t = out_.tracks[m.track];
+    model::process& p = out_.processes[t.process];
+    if (m.what == 2) t.name = m.text;
+    else if (m.what == 0 && t.pid == p.pid && p.pid != 0) p.name = m.text;
+    else if (m.what == 1 && t.pid == p.pid && p.pid != 0 && prefixes.empty()) p.label = m.text;
+  }
+  if (!prefixes.empty()) {
+    for (auto& g : out_.gpu) g.process = out_.tracks[g.track].process;
+    for (auto& s : out_.syncs) s.process = out_.tracks[s.track].process;
+  }
+  // Without a base, times near today's are times since 1970.
+  nanoseconds first{};
+  if (!out_.api.empty()) first = out_.api[0].begin;
+  else if (!out_.gpu.empty()) first = out_.gpu[0].begin;
+  else if (!out_.ops.empty()) first = out_.ops[0].begin;
+  constexpr std::int64_t since_2001 = 1'000'000'000'000'000'000;
+  if (!base_given_ && first.ns > since_2001)
+    for (model::process& p : out_.processes) p.clock = model::clock_kind::unix_time, p.unix_offset = nanoseconds{0};
+}
+
+HOTPATH_FN void torch_builder::find_duplicates() {
+  struct call { std::uint64_t id; std::uint16_t process; };
+  std::vector<call> calls;
+  calls.reserve(out_.api.size());
+  for (const model::api_call& c : out_.api)
+    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
+  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
+  std::uint64_t twice = 0;
+  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
+  out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
+}
+
+HOTPATH_FN void torch_builder::find_engine() {
+  constexpr struct { std::string_view word, engine; } signs[] = {
+      {"sglang/", "sglang"}, {"vllm/", "vllm"}, {"tensorrt_llm/", "trtllm"}, {"tokenspeed/", "tokenspeed"}};
+  std::uint64_t found[4] = {};
+  const auto names = static_cast<name_id>((std::min)(out_.names.size(), std::size_t{100'000}));
+  for (name_id i = 0; i < names; ++i)
+    for (std::size_t s = 0; s < 4; ++s) found[s] += out_.names[i].find(signs[s].word) != std::string_view::npos;
+  std::size_t best = 0;
+  for (std::size_t s = 1; s < 4; ++s)
+    if (found[s] > found[best]) best = s;
+  if (found[best] != 0) out_.about.engine_hint = signs[best].engine;
+  else if (!root_words_.empty()) out_.about.engine_hint = root_words_.front();
+}
+
+HOTPATH_FN void torch_builder::finish(std::string_view path) {
+  match_halves();
+  find_processes(path);
+  find_duplicates();
+  find_engine();
+  model::trace_about& a = out_.about;
+  a.file.assign(path);
+  a.events = events_;
+  for (unsigned c = 0; c < 256; ++c)
+    if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
+  for (const category& c : categories_)
+    if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
+  // Names beyond the limit, counted by event: the number does not depend on who read what.
+  if (out_.names.refused() != 0) {
+    const name_id beyond = out_.names.find(name_table::beyond_limit);
+    std::uint64_t shared = 0;
+    const auto look = [&](const auto& rows) {
+      for (const auto& r : rows) shared += r.name == beyond;
+    };
+    look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
+    out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
+  }
+  out_.sort();
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
+// ---- hotpath/trace/detail/torch_reader.hpp
+// hotpath/trace/detail/torch_reader.hpp - a Kineto trace read by several threads, with the result that one alone would give. Not for users.
+// ---- hotpath/trace/detail/torch_reader.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+// Every thread does whatever is due: the next chunk in order is appended, the source is read, a chunk is parsed ahead of its turn.
+class torch_reader {
+ public:
+  torch_reader(byte_source source, std::string_view path, const read_options& o)
+      : source_(source), path_(path), options_(o), chunks_(source, o), builder_(timeline_, o), document_(builder_, o) {
+    threads_ = o.threads;
+    if (threads_ == 0) threads_ = ::sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
+    if (threads_ > 8) threads_ = 8;
+  }
+  torch_reader(const torch_reader&) = delete;
+  torch_reader& operator=(const torch_reader&) = delete;
+  ~torch_reader() {
+    for (slot* s : slots_) delete s;
+  }
+
+  result<model::timeline> run() {
+    if (threads_ == 1) {
+      for (text_chunk c; chunks_.fill(c) && !document_.failed();) {
+        tell();
+        document_.feed(c.text(), c.last);
+      }
+    } else {
+      for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
+      std::vector<threading::thread> helpers(threads_ - 1);
+      // Whatever ends this block: no helper outlives it.
+      struct ending {
+        torch_reader& reader;
+        std::vector<threading::thread>& helpers;
+        ~ending() {
+          {
+            const threading::lock held(reader.mutex_);
+            reader.over_ = true;
+          }
+          reader.changed_.notify_all();
+          for (threading::thread& t : helpers) t.join();
+        }
+      } const all_end{*this, helpers};
+      for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
+      work();
+    }
+    if (document_.failed()) {
+      error e = *document_.failed();
+      if (e.source.empty()) e.source.assign(path_);
+      return e;
+    }
+    if (!document_.found_events()) {
+      error e = no_events(document_.about);
+      e.source.assign(path_);
+      return e;
+    }
+    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
+    timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
+    timeline_.about.text_bytes = document_.about.text_bytes;
+    builder_.finish(path_);
+    return std::move(timeline_);
+  }
+
+ private:
+  enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
+  struct slot {
+    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
+    text_chunk text;
+    model::timeline part;
+    torch_builder builder;
+    json::reader in;
+    where at = where::events_value;
+    stopped end{stop::text_end, 0, 0};
+    std::uint64_t number = 0;
+    state is = state::free;
+  };
+
+  void tell() {
+    if (options_.progress != nullptr && source_.done != nullptr) options_.progress(options_.context, source_.done(source_.self), source_.total);
+  }
+
+  void work() {
+    threading::lock held(mutex_);
+    while (!over_) {
+      if (slot* s = due()) {
+        s->is = state::merging;
+        held.let_go();
+        const bool go_on = append(*s);
+        held.take();
+        s->is = state::free;
+        ++next_;
+        if (!go_on || s->text.last) over_ = true;
+        changed_.notify_all();
+      } else if (slot* empty = !reading_ && !read_all_ ? find(state::free) : nullptr) {
+        empty->is = state::filling;
+        reading_ = true;
+        held.let_go();
+        const bool got = chunks_.fill(empty->text);
+        tell();
+        held.take();
+        reading_ = false;
+        read_all_ = !got || empty->text.last;
+        empty->number = filled_++;
+        empty->is = empty->text.at_event ? state::filled : state::parsed;  // the prolog cannot be parsed ahead
+        if (!empty->text.at_event) empty->end = {stop::text_end, 0, 0};
+        changed_.notify_all();
+      } else if (slot* s2 = find(state::filled)) {
+        s2->is = state::parsing;
+        held.let_go();
+        s2->at = where::events_value;
+        s2->end = scan_events(s2->in, s2->text.text(), 0, s2->text.offset, s2->at, s2->builder);
+        held.take();
+        s2->is = state::parsed;
+        changed_.notify_all();
+      } else {
+        changed_.wait(held, [&] { return over_ || due() != nullptr || find(state::filled) != nullptr || (!reading_ && !read_all_ && find(state::free) != nullptr); });
+      }
+    }
+  }
+
+  slot* due() {
+    for (slot* s : slots_)
+      if (s->number == next_ && s->is == state::parsed) return s;
+    return nullptr;
+  }
+  slot* find(state wanted) {
+    slot* first = nullptr;
+    for (slot* s : slots_)
+      if (s->is == wanted && (first == nullptr || s->number < first->number)) first = s;
+    return first;
+  }
+
+  // In order. What was parsed ahead counts only if the document stood at an event there.
+  bool append(slot& s) {
+    const std::string_view text = s.text.text();
+    if (s.text.at_event && document_.at_event()) {
+      builder_.merge(s.builder);
+      document_.skip_events(s.end.at, s.at);
+      if (s.end.at != text.size() || s.end.why != stop::text_end || s.text.last) {
+        if (s.end.why == stop::array_end) document_.close_events(text.substr(s.end.at), s.text.last);
+        else document_.feed(text.substr(s.end.at), s.text.last);
+      }
+    } else {
+      s.builder.clear(true);
+      document_.feed(text, s.text.last);
+    }
+    return !document_.failed();
+  }
+
+  byte_source source_;
+  std::string_view path_;
+  read_options options_;
+  chunker chunks_;
+  model::timeline timeline_;
+  torch_builder builder_;
+  document<torch_builder> document_;
+  unsigned threads_ = 1;
+  std::vector<slot*> slots_;
+  threading::mutex mutex_;
+  threading::condition changed_;
+  std::uint64_t next_ = 0, filled_ = 0;
+  bool reading_ = false, read_all_ = false, over_ = false;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
 // ---- hotpath/trace/torch-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -29445,7 +29868,6 @@ inline bool is_inside(std::string_view part, std::string_view whole) {
   return part.data() >= whole.data() && part.data() <= whole.data() + whole.size();
 }
 
-// An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
 HOTPATH_FN bool id_of(std::string_view text, std::uint64_t& out) {
   if (text.empty() || text.size() > 40) return false;
   std::uint64_t v = 0;
@@ -29585,21 +30007,6 @@ HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::stri
     if (!tid.empty()) std::memcpy(seen->text + pid.size(), tid.data(), tid.size());
   }
   return track;
-}
-
-HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
-  const auto hash = [](const model::gpu_detail& x) {
-    std::uint64_t h = hotpath::detail::mix(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
-    h = hotpath::detail::mix(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
-    h = hotpath::detail::mix(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
-    h = hotpath::detail::mix(h, std::uint64_t{x.collective} << 32 | x.group);
-    h = hotpath::detail::mix(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
-    return hotpath::detail::mix(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
-  };
-  const auto next = static_cast<std::uint32_t>(out_.details.size());
-  const std::uint32_t at = detail_index_.insert(hash(d), next, [&](std::uint32_t i) { return out_.details[i] == d; }, [&](std::uint32_t i) { return hash(out_.details[i]); });
-  if (at == next) out_.details.push_back(d);
-  return at;
 }
 
 HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
@@ -29827,14 +30234,14 @@ HOTPATH_FN void torch_builder::store(const event_row& e) {
       g.kind = e.what == event_class::kernel ? (a.is_graph ? model::gpu_kind::graph : model::gpu_kind::kernel) : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
       if (e.what != event_class::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
       else args_.detail.copy_kind = 0;
-      if (a.has_detail) g.detail = detail_of(a.detail);
+      if (a.has_detail) g.detail = detail_index_.intern(out_.details, a.detail);
       return out_.gpu.push_back(g);
     }
     case event_class::api: {
       model::api_call c{.begin = begin, .duration = duration, .correlation = a.correlation, .external = a.external, .name = e.name, .track = e.track};
       c.kernel = a.kernel;
       args_.detail.copy_kind = 0;
-      if (a.has_detail) c.detail = detail_of(a.detail);
+      if (a.has_detail) c.detail = detail_index_.intern(out_.details, a.detail);
       return out_.api.push_back(c);
     }
     case event_class::op: return out_.ops.push_back({.begin = begin, .duration = duration, .external = a.external, .name = e.name, .track = e.track});
@@ -29868,7 +30275,7 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
   for (std::size_t i = details.size(); i < o.details.size(); ++i) {
     model::gpu_detail d = o.details[i];
     d.collective = names[d.collective], d.group = names[d.group], d.dtype = names[d.dtype];
-    details.push_back(i == 0 ? 0 : detail_of(d));
+    details.push_back(detail_index_.intern(out_.details, d));
   }
   for (std::size_t i = from.categories_there_.size(); i < from.categories_.size(); ++i) from.categories_there_.push_back(category_of(from.categories_[i].text));
   const auto append = [&](auto& rows, auto& more, auto change) {
@@ -29967,322 +30374,6 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
       fact(key, value);
     }
 }
-
-// ---- behind the last event ------------------------------------------------------------------------------------------------------------
-
-// B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
-HOTPATH_FN void torch_builder::match_halves() {
-  if (halves_.empty()) return;
-  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
-    if (a.track != b.track) return a.track < b.track;
-    if (a.begin != b.begin) return a.begin < b.begin;
-    return a.byte < b.byte;
-  });
-  std::vector<std::size_t> open;
-  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
-  const auto close = [&](std::int64_t at, bool matched) {
-    event_row e = halves_[open.back()];
-    open.pop_back();
-    --open_of[e.name];
-    if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
-    ++categories_[e.category].count;
-    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
-    args_ = e.args, args_used_ = true;
-    store(e);
-  };
-  for (std::size_t i = 0; i < halves_.size(); ++i) {
-    const event_row& e = halves_[i];
-    if (e.phase == 'B') {
-      open.push_back(i);
-      ++open_of[e.name];
-    } else {
-      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
-      while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
-      if (depth == 0) {
-        out_.count(trace_fault::unmatched_end, e.byte);
-      } else {
-        while (open.size() > depth) close(e.begin, false);
-        close(e.begin, true);
-      }
-    }
-    if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
-      while (!open.empty()) close(e.begin, false);
-  }
-  halves_.clear();
-}
-
-// SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
-HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
-  constexpr std::uint32_t most_processes = UINT16_MAX;
-  std::vector<name_id> prefixes;
-  hotpath::detail::id_index number_of;
-  std::uint64_t beyond = 0;
-  for (model::track& t : out_.tracks) {
-    const std::string_view p = process_of_pid(out_.names[t.pid]);
-    if (p.empty()) continue;
-    const name_id id = out_.names.intern(p);
-    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
-    if (i == most_processes) ++beyond;
-    else if (i == prefixes.size()) prefixes.push_back(id);
-    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
-  }
-  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
-  out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
-  for (std::size_t i = 0; i < out_.processes.size(); ++i) {
-    model::process& p = out_.processes[i];
-    p.source.assign(base_name(path));
-    if (base_given_) p.unix_offset = nanoseconds{base_ns_};
-    if (i < prefixes.size()) {
-      const std::string_view label = out_.names[prefixes[i]];
-      p.label = prefixes[i];
-      std::uint64_t rank = 0;
-      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
-    }
-  }
-  if (prefixes.empty()) {
-    model::process& p = out_.processes[0];
-    p.rank = out_.about.rank;
-    if (!p.rank) p.rank = rank_of_name(path), p.rank_from_name = p.rank.has_value();
-  }
-  // The host process is the one that most calls, operators or frames are of.
-  std::vector<std::uint64_t> host(out_.tracks.size());
-  for (const auto& r : out_.api) ++host[r.track];
-  for (const auto& r : out_.ops) ++host[r.track];
-  for (const auto& r : out_.frames) ++host[r.track];
-  std::vector<std::uint64_t> most(out_.processes.size());
-  for (std::size_t i = 0; i < out_.tracks.size(); ++i)
-    if (const auto p = out_.tracks[i].process; host[i] > most[p]) most[p] = host[i], out_.processes[p].pid = out_.tracks[i].pid;
-  for (const metadata& m : metadata_) {
-    model::track& t = out_.tracks[m.track];
-    model::process& p = out_.processes[t.process];
-    if (m.what == 2) t.name = m.text;
-    else if (m.what == 0 && t.pid == p.pid && p.pid != 0) p.name = m.text;
-    else if (m.what == 1 && t.pid == p.pid && p.pid != 0 && prefixes.empty()) p.label = m.text;
-  }
-  if (!prefixes.empty()) {
-    for (auto& g : out_.gpu) g.process = out_.tracks[g.track].process;
-    for (auto& s : out_.syncs) s.process = out_.tracks[s.track].process;
-  }
-  // Without a base, times near today's are times since 1970.
-  nanoseconds first{};
-  if (!out_.api.empty()) first = out_.api[0].begin;
-  else if (!out_.gpu.empty()) first = out_.gpu[0].begin;
-  else if (!out_.ops.empty()) first = out_.ops[0].begin;
-  constexpr std::int64_t since_2001 = 1'000'000'000'000'000'000;
-  if (!base_given_ && first.ns > since_2001)
-    for (model::process& p : out_.processes) p.clock = model::clock_kind::unix_time, p.unix_offset = nanoseconds{0};
-}
-
-HOTPATH_FN void torch_builder::find_duplicates() {
-  struct call { std::uint64_t id; std::uint16_t process; };
-  std::vector<call> calls;
-  calls.reserve(out_.api.size());
-  for (const model::api_call& c : out_.api)
-    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
-  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
-  std::uint64_t twice = 0;
-  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
-  out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
-}
-
-HOTPATH_FN void torch_builder::find_engine() {
-  constexpr struct { std::string_view word, engine; } signs[] = {
-      {"sglang/", "sglang"}, {"vllm/", "vllm"}, {"tensorrt_llm/", "trtllm"}, {"tokenspeed/", "tokenspeed"}};
-  std::uint64_t found[4] = {};
-  const auto names = static_cast<name_id>((std::min)(out_.names.size(), std::size_t{100'000}));
-  for (name_id i = 0; i < names; ++i)
-    for (std::size_t s = 0; s < 4; ++s) found[s] += out_.names[i].find(signs[s].word) != std::string_view::npos;
-  std::size_t best = 0;
-  for (std::size_t s = 1; s < 4; ++s)
-    if (found[s] > found[best]) best = s;
-  if (found[best] != 0) out_.about.engine_hint = signs[best].engine;
-  else if (!root_words_.empty()) out_.about.engine_hint = root_words_.front();
-}
-
-HOTPATH_FN void torch_builder::finish(std::string_view path) {
-  match_halves();
-  find_processes(path);
-  find_duplicates();
-  find_engine();
-  model::trace_about& a = out_.about;
-  a.file.assign(path);
-  a.events = events_;
-  for (unsigned c = 0; c < 256; ++c)
-    if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
-  for (const category& c : categories_)
-    if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
-  // Names beyond the limit, counted by event: the number does not depend on who read what.
-  if (out_.names.refused() != 0) {
-    const name_id beyond = out_.names.find(name_table::beyond_limit);
-    std::uint64_t shared = 0;
-    const auto look = [&](const auto& rows) {
-      for (const auto& r : rows) shared += r.name == beyond;
-    };
-    look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
-    out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
-  }
-  out_.sort();
-}
-
-// ---- threads --------------------------------------------------------------------------------------------------------------------------
-
-// Every thread does whatever is due: the next chunk in order is appended, the source is read, a chunk is parsed ahead of its turn.
-class torch_reader {
- public:
-  torch_reader(byte_source source, std::string_view path, const read_options& o)
-      : source_(source), path_(path), options_(o), chunks_(source, o), builder_(timeline_, o), document_(builder_, o) {
-    threads_ = o.threads;
-    if (threads_ == 0) threads_ = ::sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
-    if (threads_ > 8) threads_ = 8;
-  }
-  torch_reader(const torch_reader&) = delete;
-  torch_reader& operator=(const torch_reader&) = delete;
-  ~torch_reader() {
-    for (slot* s : slots_) delete s;
-  }
-
-  result<model::timeline> run() {
-    if (threads_ == 1) {
-      for (text_chunk c; chunks_.fill(c) && !document_.failed();) {
-        tell();
-        document_.feed(c.text(), c.last);
-      }
-    } else {
-      for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
-      std::vector<threading::thread> helpers(threads_ - 1);
-      // Whatever ends this block: no helper outlives it.
-      struct ending {
-        torch_reader& reader;
-        std::vector<threading::thread>& helpers;
-        ~ending() {
-          {
-            const threading::lock held(reader.mutex_);
-            reader.over_ = true;
-          }
-          reader.changed_.notify_all();
-          for (threading::thread& t : helpers) t.join();
-        }
-      } const all_end{*this, helpers};
-      for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
-      work();
-    }
-    if (document_.failed()) {
-      error e = *document_.failed();
-      if (e.source.empty()) e.source.assign(path_);
-      return e;
-    }
-    if (!document_.found_events()) {
-      error e = no_events(document_.about);
-      e.source.assign(path_);
-      return e;
-    }
-    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
-    timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
-    timeline_.about.text_bytes = document_.about.text_bytes;
-    builder_.finish(path_);
-    return std::move(timeline_);
-  }
-
- private:
-  enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
-  struct slot {
-    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
-    text_chunk text;
-    model::timeline part;
-    torch_builder builder;
-    json::reader in;
-    where at = where::events_value;
-    stopped end{stop::text_end, 0, 0};
-    std::uint64_t number = 0;
-    state is = state::free;
-  };
-
-  void tell() {
-    if (options_.progress != nullptr && source_.done != nullptr) options_.progress(options_.context, source_.done(source_.self), source_.total);
-  }
-
-  void work() {
-    threading::lock held(mutex_);
-    while (!over_) {
-      if (slot* s = due()) {
-        s->is = state::merging;
-        held.let_go();
-        const bool go_on = append(*s);
-        held.take();
-        s->is = state::free;
-        ++next_;
-        if (!go_on || s->text.last) over_ = true;
-        changed_.notify_all();
-      } else if (slot* empty = !reading_ && !read_all_ ? find(state::free) : nullptr) {
-        empty->is = state::filling;
-        reading_ = true;
-        held.let_go();
-        const bool got = chunks_.fill(empty->text);
-        tell();
-        held.take();
-        reading_ = false;
-        read_all_ = !got || empty->text.last;
-        empty->number = filled_++;
-        empty->is = empty->text.at_event ? state::filled : state::parsed;  // the prolog cannot be parsed ahead
-        if (!empty->text.at_event) empty->end = {stop::text_end, 0, 0};
-        changed_.notify_all();
-      } else if (slot* s2 = find(state::filled)) {
-        s2->is = state::parsing;
-        held.let_go();
-        s2->at = where::events_value;
-        s2->end = scan_events(s2->in, s2->text.text(), 0, s2->text.offset, s2->at, s2->builder);
-        held.take();
-        s2->is = state::parsed;
-        changed_.notify_all();
-      } else {
-        changed_.wait(held, [&] { return over_ || due() != nullptr || find(state::filled) != nullptr || (!reading_ && !read_all_ && find(state::free) != nullptr); });
-      }
-    }
-  }
-
-  slot* due() {
-    for (slot* s : slots_)
-      if (s->number == next_ && s->is == state::parsed) return s;
-    return nullptr;
-  }
-  slot* find(state wanted) {
-    slot* first = nullptr;
-    for (slot* s : slots_)
-      if (s->is == wanted && (first == nullptr || s->number < first->number)) first = s;
-    return first;
-  }
-
-  // In order. What was parsed ahead counts only if the document stood at an event there.
-  bool append(slot& s) {
-    const std::string_view text = s.text.text();
-    if (s.text.at_event && document_.at_event()) {
-      builder_.merge(s.builder);
-      document_.skip_events(s.end.at, s.at);
-      if (s.end.at != text.size() || s.end.why != stop::text_end || s.text.last) {
-        if (s.end.why == stop::array_end) document_.close_events(text.substr(s.end.at), s.text.last);
-        else document_.feed(text.substr(s.end.at), s.text.last);
-      }
-    } else {
-      s.builder.clear(true);
-      document_.feed(text, s.text.last);
-    }
-    return !document_.failed();
-  }
-
-  byte_source source_;
-  std::string_view path_;
-  read_options options_;
-  chunker chunks_;
-  model::timeline timeline_;
-  torch_builder builder_;
-  document<torch_builder> document_;
-  unsigned threads_ = 1;
-  std::vector<slot*> slots_;
-  threading::mutex mutex_;
-  threading::condition changed_;
-  std::uint64_t next_ = 0, filled_ = 0;
-  bool reading_ = false, read_all_ = false, over_ = false;
-};
 
 }  // namespace detail
 
@@ -30945,9 +31036,9 @@ class perfetto_writer {
  private:
   enum category : std::uint8_t { kernel = 1, memcpy, memset, runtime, driver, op, python, user, gpu_user, sync };
   static constexpr std::string_view categories[] = {"kernel", "gpu_memcpy", "gpu_memset", "cuda_runtime", "cuda_driver", "cpu_op", "python_function", "user_annotation", "gpu_user_annotation", "cuda_sync"};
-  enum argument : std::uint8_t { correlation = 1, external, graph, graph_node, grid, block, registers, shared, occupancy, collective, group, group_size, dtype, elements, bytes, launched, domain, open };
+  enum argument : std::uint8_t { correlation = 1, external, graph, graph_node, grid, block, registers, shared, occupancy, collective, group, group_size, dtype, elements, bytes, direction, source_memory, target_memory, launched, domain, open };
   static constexpr std::string_view arguments[] = {"correlation", "External id", "graph id", "graph node id", "grid", "block", "registers per thread", "shared memory", "est. achieved occupancy %", "Collective name",
-    "Process Group Name", "Group size", "dtype", "In msg nelems", "bytes", "kernel", "domain", "open"};
+    "Process Group Name", "Group size", "dtype", "In msg nelems", "bytes", "kind", "source memory", "target memory", "kernel", "domain", "open"};
   static constexpr std::size_t most_lanes = 64;
 
   // ---- packets: Trace{1: TracePacket}
@@ -31006,11 +31097,13 @@ class perfetto_writer {
   }
   void places() {
     const std::size_t n = t_.processes.empty() ? 1 : t_.processes.size();
+    hotpath::detail::id_index taken;
     for (std::size_t p = 0; p < n; ++p) {
       const model::process at = p < t_.processes.size() ? t_.processes[p] : model::process{};
-      std::int64_t pid = number_of(t_.name(at.pid), -1, INT32_MAX);
-      for (const std::int64_t other : pids_) if (other == pid) pid = -1;
-      if (pid <= 0) pid = 2'000'000'000 + static_cast<std::int64_t>(p);  // beyond the pids of Linux
+      std::int64_t pid = number_of(t_.name(at.pid), -1, 1'999'999'999);
+      bool fresh = false;
+      taken.insert(0, static_cast<std::uint64_t>(pid), 0, &fresh);
+      if (!fresh || pid <= 0) pid = 2'000'000'000 + static_cast<std::int64_t>(p);  // beyond the pids of Linux
       pids_.push_back(pid);
       std::string name;
       if (at.rank && n > 1) name.append("rank ").append(std::to_string(*at.rank)).append(" ");
@@ -31027,12 +31120,13 @@ class perfetto_writer {
   }
   std::uint64_t process_uuid(std::uint16_t p) const { return processes_[p < processes_.size() ? p : 0]; }
   std::uint64_t device_uuid(std::uint16_t p, std::uint16_t device) {
-    for (const place& d : devices_) if (d.process == p && d.device == device) return d.uuid;
+    const std::uint32_t next = static_cast<std::uint32_t>(devices_.size()), at = device_index_.insert(p, device, next);
+    if (at != next) return devices_[at];
     std::string name = "GPU ";
     name.append(std::to_string(device));
     for (const model::device& d : t_.devices) if (d.process == p && d.ordinal == device && !d.name.empty()) name.append(" ").append(d.name);
-    devices_.push_back({describe(process_uuid(p), name), p, device});
-    return devices_.back().uuid;
+    devices_.push_back(describe(process_uuid(p), name));
+    return devices_.back();
   }
 
   // ---- slices
@@ -31127,6 +31221,8 @@ class perfetto_writer {
     if (d.group_size != 0) add(out, group_size, d.group_size);
     if (d.dtype != 0) add(out, dtype, t_.name(d.dtype));
     if (d.bytes != 0) add(out, d.collective != 0 ? elements : bytes, d.bytes);
+    const auto one_of = [&](argument name, std::uint8_t v, const auto& words) { if (v != 0 && v < std::size(words)) add(out, name, words[v]); };
+    one_of(direction, d.copy_kind, copy_directions), one_of(source_memory, d.source_memory, memory_kinds), one_of(target_memory, d.target_memory, memory_kinds);
     return details_[i] = std::move(out.bytes);
   }
 
@@ -31206,21 +31302,19 @@ class perfetto_writer {
   }
 
   // ---- streams, GPU annotations, synchronizations
-  template <class E>
-  static std::uint64_t where(const E& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; }
   // GPU events by stream, and which of them will have no lane: an arrow to one must not begin.
   void order_streams() {
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) order_.push_back(static_cast<std::uint32_t>(i));
     sort_in_place(order_, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
-      return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
+      return model::lane_of(a) != model::lane_of(b) ? model::lane_of(a) < model::lane_of(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
     std::int64_t ends[most_lanes];
     std::size_t busy = 0;
     const model::gpu_event* last = nullptr;
     for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
-      if (last == nullptr || where(*last) != where(e)) busy = 0;
+      if (last == nullptr || model::lane_of(*last) != model::lane_of(e)) busy = 0;
       last = &e;
       for (std::size_t k = 0; k < busy;)
         if (ends[k] <= e.begin.ns) ends[k] = ends[--busy];
@@ -31234,7 +31328,7 @@ class perfetto_writer {
     std::uint64_t current = 0;
     for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
-      if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream)), current = where(e), first = false;
+      if (first || model::lane_of(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream, e.track)), current = model::lane_of(e), first = false;
       const category what = e.kind == model::gpu_kind::copy ? memcpy : e.kind == model::gpu_kind::set ? memset : kernel;
       put_slice({e.begin.ns, e.end().ns, e.name, what}, false, [&](proto& event) {
         add_id(event, correlation, e.correlation), add_id(event, external, e.external);
@@ -31257,8 +31351,7 @@ class perfetto_writer {
     for (const std::uint32_t i : annotations) {
       const model::annotation& e = t_.annotations[i];
       if (first || of(e) != current) {
-        std::string name = e.stream != model::no_index || e.track >= t_.tracks.size() ? stream_name(e.stream) : "stream " + std::string(t_.name(t_.tracks[e.track].tid));
-        track(device_uuid(t_.process_of(e.track), e.track < device_of_.size() ? device_of_[e.track] : std::uint16_t{0}), name.append(" annotations")), current = of(e), first = false;
+        track(device_uuid(t_.process_of(e.track), e.track < device_of_.size() ? device_of_[e.track] : std::uint16_t{0}), stream_name(e.stream, e.track) + " annotations"), current = of(e), first = false;
       }
       put_slice({e.begin.ns, e.end().ns, e.name, gpu_user}, true, [&](proto& event) { add_id(event, external, e.external); });
     }
@@ -31267,17 +31360,21 @@ class perfetto_writer {
     for (std::size_t i = 0; i < t_.syncs.size(); ++i) syncs.push_back(static_cast<std::uint32_t>(i));
     sort_in_place(syncs, [&](std::uint32_t x, std::uint32_t y) {
       const model::sync_event &a = t_.syncs[x], &b = t_.syncs[y];
-      return where(a) != where(b) ? where(a) < where(b) : x < y;
+      return model::lane_of(a) != model::lane_of(b) ? model::lane_of(a) < model::lane_of(b) : x < y;
     });
     first = true;
     for (const std::uint32_t i : syncs) {
       const model::sync_event& e = t_.syncs[i];
-      if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream) + " synchronizations"), current = where(e), first = false;
+      if (first || model::lane_of(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream, e.track) + " synchronizations"), current = model::lane_of(e), first = false;
       put_slice({e.begin.ns, e.end().ns, e.name, sync}, false, [&](proto& event) { add_id(event, correlation, e.correlation); });
     }
     track(0, {});
   }
-  static std::string stream_name(std::uint32_t stream) { return stream == model::no_index ? "no stream" : "stream " + std::to_string(stream); }
+  std::string stream_name(std::uint32_t stream, std::uint32_t track) const {
+    if (stream != model::no_index) return "stream " + std::to_string(stream);
+    const std::string_view tid = track < t_.tracks.size() ? t_.name(t_.tracks[track].tid) : std::string_view();
+    return tid.empty() || tid.starts_with('-') ? "no stream" : "stream " + std::string(tid);   // -1: a context's synchronization
+  }
 
   bool in_order() const {
     const auto check = [](const auto& events, auto key) {
@@ -31295,10 +31392,6 @@ class perfetto_writer {
     return check(t_.syncs, [](const auto& e) { return std::uint32_t{e.process} << 16 | e.device; }) && nested(t_.api) && nested(t_.ops) && nested(t_.frames) && nested(t_.annotations);
   }
 
-  struct place {
-    std::uint64_t uuid;
-    std::uint16_t process, device;
-  };
   const model::timeline& t_;
   byte_sink sink_;
   perfetto_options options_;
@@ -31307,13 +31400,14 @@ class perfetto_writer {
   std::uint64_t uuid_ = 0, parent_ = 0;
   std::vector<std::int64_t> pids_;            // by process
   std::vector<std::uint64_t> processes_;      // uuids
-  std::vector<place> devices_;
+  std::vector<std::uint64_t> devices_;        // uuids
   std::vector<std::uint16_t> device_of_;      // by track
   std::vector<lane> lanes_;
   std::vector<bool> known_, launched_;        // by name id; by GPU event
   std::vector<std::string> details_;          // by detail
   rows<launch_link> links_;
   rows<std::uint32_t> order_;                 // GPU events by stream and begin
+  hotpath::detail::id_index device_index_;    // in devices_, by process and ordinal
   hotpath::detail::id_index threads_;         // numbers of threads that are taken, by process
   bool refused_ = false;
 };

@@ -743,6 +743,12 @@ struct gpu_event {
 };
 static_assert(sizeof(gpu_event) == 64);
 
+// Where work of a GPU stands in line: process, device and stream; in a trace that tells no streams, the track.
+template <class E>
+constexpr std::uint64_t lane_of(const E& e) {
+  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | (e.stream != no_index ? e.stream : e.track | 1u << 31);
+}
+
 // What few events of a trace differ in: interned, so that an event pays four bytes for it.
 struct gpu_detail {
   std::uint32_t grid[3] = {}, block[3] = {};        // 0: not told
@@ -5050,6 +5056,41 @@ inline bool is_integer(std::string_view s) {
 //   A GPU event without `dur` 0 is kept too: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
 //   Several processes: files that SGLang merged have pids such as "[TP00] 1234"; each prefix is one process. Else a file is one process.
 //   Never stored: host, user and job names, paths of the trace, log lines that the profiler put into the root.
+// ---- hotpath/trace/detail/detail_table.hpp
+// hotpath/trace/detail/detail_table.hpp - equal details of GPU work are one entry of timeline::details. Not for users.
+// ---- hotpath/trace/detail/detail_table.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+class detail_table {
+ public:
+  // The number of d in `all`, whose first entry is that of nothing told.
+  std::uint32_t intern(std::vector<model::gpu_detail>& all, const model::gpu_detail& d) {
+    if (d == model::gpu_detail{}) return 0;
+    if (last_ < all.size() && all[last_] == d) return last_;
+    const auto next = static_cast<std::uint32_t>(all.size());
+    last_ = index_.insert(hash(d), next, [&](std::uint32_t i) { return all[i] == d; }, [&](std::uint32_t i) { return hash(all[i]); });
+    if (last_ == next) all.push_back(d);
+    return last_;
+  }
+  void clear() { index_.clear(), last_ = 0; }
+
+ private:
+  static std::uint64_t hash(const model::gpu_detail& d) {
+    using hotpath::detail::mix;
+    std::uint64_t h = mix(std::uint64_t{d.grid[0]} << 32 | d.block[0], std::uint64_t{d.grid[1]} << 32 | d.block[1]);
+    h = mix(h, std::uint64_t{d.grid[2]} << 32 | d.block[2]);
+    h = mix(h, std::uint64_t{d.registers} << 32 | d.shared_bytes);
+    h = mix(h, std::uint64_t{d.collective} << 32 | d.group);
+    h = mix(h, static_cast<std::uint64_t>(d.occupancy * 1000 + 1000) << 32 | d.dtype);  // -1: not told
+    h = mix(h, d.bytes);
+    return mix(h, std::uint64_t{d.group_size} << 24 | std::uint64_t{d.copy_kind} << 16 | std::uint64_t{d.source_memory} << 8 | d.target_memory);
+  }
+  hotpath::detail::row_index index_;
+  std::uint32_t last_ = 0;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
 // ---- hotpath/trace/torch.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -5058,6 +5099,8 @@ namespace detail {
 
 enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annotation, gpu_annotation, sync, other };
 event_class class_of(std::string_view category);
+// An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
+bool id_of(std::string_view text, std::uint64_t& out);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {
@@ -5119,7 +5162,6 @@ class torch_builder {
   std::uint32_t find_category(std::string_view text);
   std::uint32_t track_of(std::string_view pid, std::string_view tid);
   std::uint32_t track_row(name_id pid, name_id tid);
-  std::uint32_t detail_of(const model::gpu_detail& d);
   void match_halves();
   void find_processes(std::string_view path);
   void find_duplicates();
@@ -5137,7 +5179,8 @@ class torch_builder {
   std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  hotpath::detail::row_index track_index_, detail_index_, category_index_;
+  hotpath::detail::row_index track_index_, category_index_;
+  detail_table detail_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;
@@ -5170,6 +5213,173 @@ result<model::timeline> read_text(std::string_view text, const read_options& opt
 }  // namespace hotpath::inline HOTPATH_ABI::trace
 // ---- hotpath/trace/torch-inl.hpp
 // hotpath/trace/torch-inl.hpp - bodies of torch.hpp.
+// ---- hotpath/trace/detail/torch_finish-inl.hpp
+// hotpath/trace/detail/torch_finish-inl.hpp - what torch_builder does behind the last event: halves of events, processes, ranks, counts. Not for users.
+// ---- hotpath/trace/detail/torch_finish-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+using model::no_id;
+using model::no_index;
+using model::trace_fault;
+
+// B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
+HOTPATH_FN void torch_builder::match_halves() {
+  if (halves_.empty()) return;
+  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
+    if (a.track != b.track) return a.track < b.track;
+    if (a.begin != b.begin) return a.begin < b.begin;
+    return a.byte < b.byte;
+  });
+  std::vector<std::size_t> open;
+  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
+  const auto close = [&](std::int64_t at, bool matched) {
+    event_row e = halves_[open.back()];
+    open.pop_back();
+    --open_of[e.name];
+    if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
+    ++categories_[e.category].count;
+    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
+    args_ = e.args, args_used_ = true;
+    store(e);
+  };
+  for (std::size_t i = 0; i < halves_.size(); ++i) {
+    const event_row& e = halves_[i];
+    if (e.phase == 'B') {
+      open.push_back(i);
+      ++open_of[e.name];
+    } else {
+      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
+      while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
+      if (depth == 0) {
+        out_.count(trace_fault::unmatched_end, e.byte);
+      } else {
+        while (open.size() > depth) close(e.begin, false);
+        close(e.begin, true);
+      }
+    }
+    if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
+      while (!open.empty()) close(e.begin, false);
+  }
+  halves_.clear();
+}
+
+// SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
+HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
+  constexpr std::uint32_t most_processes = UINT16_MAX;
+  std::vector<name_id> prefixes;
+  hotpath::detail::id_index number_of;
+  std::uint64_t beyond = 0;
+  for (model::track& t : out_.tracks) {
+    const std::string_view p = process_of_pid(out_.names[t.pid]);
+    if (p.empty()) continue;
+    const name_id id = out_.names.intern(p);
+    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
+    if (i == most_processes) ++beyond;
+    else if (i == prefixes.size()) prefixes.push_back(id);
+    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
+  }
+  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
+  out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
+  for (std::size_t i = 0; i < out_.processes.size(); ++i) {
+    model::process& p = out_.processes[i];
+    p.source.assign(base_name(path));
+    if (base_given_) p.unix_offset = nanoseconds{base_ns_};
+    if (i < prefixes.size()) {
+      const std::string_view label = out_.names[prefixes[i]];
+      p.label = prefixes[i];
+      std::uint64_t rank = 0;
+      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
+    }
+  }
+  if (prefixes.empty()) {
+    model::process& p = out_.processes[0];
+    p.rank = out_.about.rank;
+    if (!p.rank) p.rank = rank_of_name(path), p.rank_from_name = p.rank.has_value();
+  }
+  // The host process is the one that most calls, operators or frames are of.
+  std::vector<std::uint64_t> host(out_.tracks.size());
+  for (const auto& r : out_.api) ++host[r.track];
+  for (const auto& r : out_.ops) ++host[r.track];
+  for (const auto& r : out_.frames) ++host[r.track];
+  std::vector<std::uint64_t> most(out_.processes.size());
+  for (std::size_t i = 0; i < out_.tracks.size(); ++i)
+    if (const auto p = out_.tracks[i].process; host[i] > most[p]) most[p] = host[i], out_.processes[p].pid = out_.tracks[i].pid;
+  for (const metadata& m : metadata_) {
+    model::track& t = out_.tracks[m.track];
+    model::process& p = out_.processes[t.process];
+    if (m.what == 2) t.name = m.text;
+    else if (m.what == 0 && t.pid == p.pid && p.pid != 0) p.name = m.text;
+    else if (m.what == 1 && t.pid == p.pid && p.pid != 0 && prefixes.empty()) p.label = m.text;
+  }
+  if (!prefixes.empty()) {
+    for (auto& g : out_.gpu) g.process = out_.tracks[g.track].process;
+    for (auto& s : out_.syncs) s.process = out_.tracks[s.track].process;
+  }
+  // Without a base, times near today's are times since 1970.
+  nanoseconds first{};
+  if (!out_.api.empty()) first = out_.api[0].begin;
+  else if (!out_.gpu.empty()) first = out_.gpu[0].begin;
+  else if (!out_.ops.empty()) first = out_.ops[0].begin;
+  constexpr std::int64_t since_2001 = 1'000'000'000'000'000'000;
+  if (!base_given_ && first.ns > since_2001)
+    for (model::process& p : out_.processes) p.clock = model::clock_kind::unix_time, p.unix_offset = nanoseconds{0};
+}
+
+HOTPATH_FN void torch_builder::find_duplicates() {
+  struct call { std::uint64_t id; std::uint16_t process; };
+  std::vector<call> calls;
+  calls.reserve(out_.api.size());
+  for (const model::api_call& c : out_.api)
+    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
+  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
+  std::uint64_t twice = 0;
+  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
+  out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
+}
+
+HOTPATH_FN void torch_builder::find_engine() {
+  constexpr struct { std::string_view word, engine; } signs[] = {
+      {"sglang/", "sglang"}, {"vllm/", "vllm"}, {"tensorrt_llm/", "trtllm"}, {"tokenspeed/", "tokenspeed"}};
+  std::uint64_t found[4] = {};
+  const auto names = static_cast<name_id>((std::min)(out_.names.size(), std::size_t{100'000}));
+  for (name_id i = 0; i < names; ++i)
+    for (std::size_t s = 0; s < 4; ++s) found[s] += out_.names[i].find(signs[s].word) != std::string_view::npos;
+  std::size_t best = 0;
+  for (std::size_t s = 1; s < 4; ++s)
+    if (found[s] > found[best]) best = s;
+  if (found[best] != 0) out_.about.engine_hint = signs[best].engine;
+  else if (!root_words_.empty()) out_.about.engine_hint = root_words_.front();
+}
+
+HOTPATH_FN void torch_builder::finish(std::string_view path) {
+  match_halves();
+  find_processes(path);
+  find_duplicates();
+  find_engine();
+  model::trace_about& a = out_.about;
+  a.file.assign(path);
+  a.events = events_;
+  for (unsigned c = 0; c < 256; ++c)
+    if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
+  for (const category& c : categories_)
+    if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
+  // Names beyond the limit, counted by event: the number does not depend on who read what.
+  if (out_.names.refused() != 0) {
+    const name_id beyond = out_.names.find(name_table::beyond_limit);
+    std::uint64_t shared = 0;
+    const auto look = [&](const auto& rows) {
+      for (const auto& r : rows) shared += r.name == beyond;
+    };
+    look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
+    out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
+  }
+  out_.sort();
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
+// ---- hotpath/trace/detail/torch_reader.hpp
+// hotpath/trace/detail/torch_reader.hpp - a Kineto trace read by several threads, with the result that one alone would give. Not for users.
 // ---- hotpath/core/thread.hpp
 // hotpath/core/thread.hpp - thread, mutex and condition over pthreads. <thread>, <mutex> and <condition_variable> are 27,000
 //   preprocessed lines that every includer would pay; these are 100, wait on the monotonic clock, and tell when no thread is to be had.
@@ -5280,6 +5490,169 @@ class thread {
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::threading
+// ---- hotpath/trace/detail/torch_reader.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+// Every thread does whatever is due: the next chunk in order is appended, the source is read, a chunk is parsed ahead of its turn.
+class torch_reader {
+ public:
+  torch_reader(byte_source source, std::string_view path, const read_options& o)
+      : source_(source), path_(path), options_(o), chunks_(source, o), builder_(timeline_, o), document_(builder_, o) {
+    threads_ = o.threads;
+    if (threads_ == 0) threads_ = ::sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
+    if (threads_ > 8) threads_ = 8;
+  }
+  torch_reader(const torch_reader&) = delete;
+  torch_reader& operator=(const torch_reader&) = delete;
+  ~torch_reader() {
+    for (slot* s : slots_) delete s;
+  }
+
+  result<model::timeline> run() {
+    if (threads_ == 1) {
+      for (text_chunk c; chunks_.fill(c) && !document_.failed();) {
+        tell();
+        document_.feed(c.text(), c.last);
+      }
+    } else {
+      for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
+      std::vector<threading::thread> helpers(threads_ - 1);
+      // Whatever ends this block: no helper outlives it.
+      struct ending {
+        torch_reader& reader;
+        std::vector<threading::thread>& helpers;
+        ~ending() {
+          {
+            const threading::lock held(reader.mutex_);
+            reader.over_ = true;
+          }
+          reader.changed_.notify_all();
+          for (threading::thread& t : helpers) t.join();
+        }
+      } const all_end{*this, helpers};
+      for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
+      work();
+    }
+    if (document_.failed()) {
+      error e = *document_.failed();
+      if (e.source.empty()) e.source.assign(path_);
+      return e;
+    }
+    if (!document_.found_events()) {
+      error e = no_events(document_.about);
+      e.source.assign(path_);
+      return e;
+    }
+    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
+    timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
+    timeline_.about.text_bytes = document_.about.text_bytes;
+    builder_.finish(path_);
+    return std::move(timeline_);
+  }
+
+ private:
+  enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
+  struct slot {
+    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
+    text_chunk text;
+    model::timeline part;
+    torch_builder builder;
+    json::reader in;
+    where at = where::events_value;
+    stopped end{stop::text_end, 0, 0};
+    std::uint64_t number = 0;
+    state is = state::free;
+  };
+
+  void tell() {
+    if (options_.progress != nullptr && source_.done != nullptr) options_.progress(options_.context, source_.done(source_.self), source_.total);
+  }
+
+  void work() {
+    threading::lock held(mutex_);
+    while (!over_) {
+      if (slot* s = due()) {
+        s->is = state::merging;
+        held.let_go();
+        const bool go_on = append(*s);
+        held.take();
+        s->is = state::free;
+        ++next_;
+        if (!go_on || s->text.last) over_ = true;
+        changed_.notify_all();
+      } else if (slot* empty = !reading_ && !read_all_ ? find(state::free) : nullptr) {
+        empty->is = state::filling;
+        reading_ = true;
+        held.let_go();
+        const bool got = chunks_.fill(empty->text);
+        tell();
+        held.take();
+        reading_ = false;
+        read_all_ = !got || empty->text.last;
+        empty->number = filled_++;
+        empty->is = empty->text.at_event ? state::filled : state::parsed;  // the prolog cannot be parsed ahead
+        if (!empty->text.at_event) empty->end = {stop::text_end, 0, 0};
+        changed_.notify_all();
+      } else if (slot* s2 = find(state::filled)) {
+        s2->is = state::parsing;
+        held.let_go();
+        s2->at = where::events_value;
+        s2->end = scan_events(s2->in, s2->text.text(), 0, s2->text.offset, s2->at, s2->builder);
+        held.take();
+        s2->is = state::parsed;
+        changed_.notify_all();
+      } else {
+        changed_.wait(held, [&] { return over_ || due() != nullptr || find(state::filled) != nullptr || (!reading_ && !read_all_ && find(state::free) != nullptr); });
+      }
+    }
+  }
+
+  slot* due() {
+    for (slot* s : slots_)
+      if (s->number == next_ && s->is == state::parsed) return s;
+    return nullptr;
+  }
+  slot* find(state wanted) {
+    slot* first = nullptr;
+    for (slot* s : slots_)
+      if (s->is == wanted && (first == nullptr || s->number < first->number)) first = s;
+    return first;
+  }
+
+  // In order. What was parsed ahead counts only if the document stood at an event there.
+  bool append(slot& s) {
+    const std::string_view text = s.text.text();
+    if (s.text.at_event && document_.at_event()) {
+      builder_.merge(s.builder);
+      document_.skip_events(s.end.at, s.at);
+      if (s.end.at != text.size() || s.end.why != stop::text_end || s.text.last) {
+        if (s.end.why == stop::array_end) document_.close_events(text.substr(s.end.at), s.text.last);
+        else document_.feed(text.substr(s.end.at), s.text.last);
+      }
+    } else {
+      s.builder.clear(true);
+      document_.feed(text, s.text.last);
+    }
+    return !document_.failed();
+  }
+
+  byte_source source_;
+  std::string_view path_;
+  read_options options_;
+  chunker chunks_;
+  model::timeline timeline_;
+  torch_builder builder_;
+  document<torch_builder> document_;
+  unsigned threads_ = 1;
+  std::vector<slot*> slots_;
+  threading::mutex mutex_;
+  threading::condition changed_;
+  std::uint64_t next_ = 0, filled_ = 0;
+  bool reading_ = false, read_all_ = false, over_ = false;
+};
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
 // ---- hotpath/trace/torch-inl.hpp
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -5312,7 +5685,6 @@ inline bool is_inside(std::string_view part, std::string_view whole) {
   return part.data() >= whole.data() && part.data() <= whole.data() + whole.size();
 }
 
-// An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
 HOTPATH_FN bool id_of(std::string_view text, std::uint64_t& out) {
   if (text.empty() || text.size() > 40) return false;
   std::uint64_t v = 0;
@@ -5452,21 +5824,6 @@ HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::stri
     if (!tid.empty()) std::memcpy(seen->text + pid.size(), tid.data(), tid.size());
   }
   return track;
-}
-
-HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
-  const auto hash = [](const model::gpu_detail& x) {
-    std::uint64_t h = hotpath::detail::mix(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
-    h = hotpath::detail::mix(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
-    h = hotpath::detail::mix(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
-    h = hotpath::detail::mix(h, std::uint64_t{x.collective} << 32 | x.group);
-    h = hotpath::detail::mix(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
-    return hotpath::detail::mix(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
-  };
-  const auto next = static_cast<std::uint32_t>(out_.details.size());
-  const std::uint32_t at = detail_index_.insert(hash(d), next, [&](std::uint32_t i) { return out_.details[i] == d; }, [&](std::uint32_t i) { return hash(out_.details[i]); });
-  if (at == next) out_.details.push_back(d);
-  return at;
 }
 
 HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
@@ -5694,14 +6051,14 @@ HOTPATH_FN void torch_builder::store(const event_row& e) {
       g.kind = e.what == event_class::kernel ? (a.is_graph ? model::gpu_kind::graph : model::gpu_kind::kernel) : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
       if (e.what != event_class::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
       else args_.detail.copy_kind = 0;
-      if (a.has_detail) g.detail = detail_of(a.detail);
+      if (a.has_detail) g.detail = detail_index_.intern(out_.details, a.detail);
       return out_.gpu.push_back(g);
     }
     case event_class::api: {
       model::api_call c{.begin = begin, .duration = duration, .correlation = a.correlation, .external = a.external, .name = e.name, .track = e.track};
       c.kernel = a.kernel;
       args_.detail.copy_kind = 0;
-      if (a.has_detail) c.detail = detail_of(a.detail);
+      if (a.has_detail) c.detail = detail_index_.intern(out_.details, a.detail);
       return out_.api.push_back(c);
     }
     case event_class::op: return out_.ops.push_back({.begin = begin, .duration = duration, .external = a.external, .name = e.name, .track = e.track});
@@ -5735,7 +6092,7 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
   for (std::size_t i = details.size(); i < o.details.size(); ++i) {
     model::gpu_detail d = o.details[i];
     d.collective = names[d.collective], d.group = names[d.group], d.dtype = names[d.dtype];
-    details.push_back(i == 0 ? 0 : detail_of(d));
+    details.push_back(detail_index_.intern(out_.details, d));
   }
   for (std::size_t i = from.categories_there_.size(); i < from.categories_.size(); ++i) from.categories_there_.push_back(category_of(from.categories_[i].text));
   const auto append = [&](auto& rows, auto& more, auto change) {
@@ -5834,322 +6191,6 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
       fact(key, value);
     }
 }
-
-// ---- behind the last event ------------------------------------------------------------------------------------------------------------
-
-// B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
-HOTPATH_FN void torch_builder::match_halves() {
-  if (halves_.empty()) return;
-  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
-    if (a.track != b.track) return a.track < b.track;
-    if (a.begin != b.begin) return a.begin < b.begin;
-    return a.byte < b.byte;
-  });
-  std::vector<std::size_t> open;
-  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
-  const auto close = [&](std::int64_t at, bool matched) {
-    event_row e = halves_[open.back()];
-    open.pop_back();
-    --open_of[e.name];
-    if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
-    ++categories_[e.category].count;
-    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
-    args_ = e.args, args_used_ = true;
-    store(e);
-  };
-  for (std::size_t i = 0; i < halves_.size(); ++i) {
-    const event_row& e = halves_[i];
-    if (e.phase == 'B') {
-      open.push_back(i);
-      ++open_of[e.name];
-    } else {
-      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
-      while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
-      if (depth == 0) {
-        out_.count(trace_fault::unmatched_end, e.byte);
-      } else {
-        while (open.size() > depth) close(e.begin, false);
-        close(e.begin, true);
-      }
-    }
-    if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
-      while (!open.empty()) close(e.begin, false);
-  }
-  halves_.clear();
-}
-
-// SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
-HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
-  constexpr std::uint32_t most_processes = UINT16_MAX;
-  std::vector<name_id> prefixes;
-  hotpath::detail::id_index number_of;
-  std::uint64_t beyond = 0;
-  for (model::track& t : out_.tracks) {
-    const std::string_view p = process_of_pid(out_.names[t.pid]);
-    if (p.empty()) continue;
-    const name_id id = out_.names.intern(p);
-    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
-    if (i == most_processes) ++beyond;
-    else if (i == prefixes.size()) prefixes.push_back(id);
-    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
-  }
-  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
-  out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
-  for (std::size_t i = 0; i < out_.processes.size(); ++i) {
-    model::process& p = out_.processes[i];
-    p.source.assign(base_name(path));
-    if (base_given_) p.unix_offset = nanoseconds{base_ns_};
-    if (i < prefixes.size()) {
-      const std::string_view label = out_.names[prefixes[i]];
-      p.label = prefixes[i];
-      std::uint64_t rank = 0;
-      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
-    }
-  }
-  if (prefixes.empty()) {
-    model::process& p = out_.processes[0];
-    p.rank = out_.about.rank;
-    if (!p.rank) p.rank = rank_of_name(path), p.rank_from_name = p.rank.has_value();
-  }
-  // The host process is the one that most calls, operators or frames are of.
-  std::vector<std::uint64_t> host(out_.tracks.size());
-  for (const auto& r : out_.api) ++host[r.track];
-  for (const auto& r : out_.ops) ++host[r.track];
-  for (const auto& r : out_.frames) ++host[r.track];
-  std::vector<std::uint64_t> most(out_.processes.size());
-  for (std::size_t i = 0; i < out_.tracks.size(); ++i)
-    if (const auto p = out_.tracks[i].process; host[i] > most[p]) most[p] = host[i], out_.processes[p].pid = out_.tracks[i].pid;
-  for (const metadata& m : metadata_) {
-    model::track& t = out_.tracks[m.track];
-    model::process& p = out_.processes[t.process];
-    if (m.what == 2) t.name = m.text;
-    else if (m.what == 0 && t.pid == p.pid && p.pid != 0) p.name = m.text;
-    else if (m.what == 1 && t.pid == p.pid && p.pid != 0 && prefixes.empty()) p.label = m.text;
-  }
-  if (!prefixes.empty()) {
-    for (auto& g : out_.gpu) g.process = out_.tracks[g.track].process;
-    for (auto& s : out_.syncs) s.process = out_.tracks[s.track].process;
-  }
-  // Without a base, times near today's are times since 1970.
-  nanoseconds first{};
-  if (!out_.api.empty()) first = out_.api[0].begin;
-  else if (!out_.gpu.empty()) first = out_.gpu[0].begin;
-  else if (!out_.ops.empty()) first = out_.ops[0].begin;
-  constexpr std::int64_t since_2001 = 1'000'000'000'000'000'000;
-  if (!base_given_ && first.ns > since_2001)
-    for (model::process& p : out_.processes) p.clock = model::clock_kind::unix_time, p.unix_offset = nanoseconds{0};
-}
-
-HOTPATH_FN void torch_builder::find_duplicates() {
-  struct call { std::uint64_t id; std::uint16_t process; };
-  std::vector<call> calls;
-  calls.reserve(out_.api.size());
-  for (const model::api_call& c : out_.api)
-    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
-  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
-  std::uint64_t twice = 0;
-  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
-  out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
-}
-
-HOTPATH_FN void torch_builder::find_engine() {
-  constexpr struct { std::string_view word, engine; } signs[] = {
-      {"sglang/", "sglang"}, {"vllm/", "vllm"}, {"tensorrt_llm/", "trtllm"}, {"tokenspeed/", "tokenspeed"}};
-  std::uint64_t found[4] = {};
-  const auto names = static_cast<name_id>((std::min)(out_.names.size(), std::size_t{100'000}));
-  for (name_id i = 0; i < names; ++i)
-    for (std::size_t s = 0; s < 4; ++s) found[s] += out_.names[i].find(signs[s].word) != std::string_view::npos;
-  std::size_t best = 0;
-  for (std::size_t s = 1; s < 4; ++s)
-    if (found[s] > found[best]) best = s;
-  if (found[best] != 0) out_.about.engine_hint = signs[best].engine;
-  else if (!root_words_.empty()) out_.about.engine_hint = root_words_.front();
-}
-
-HOTPATH_FN void torch_builder::finish(std::string_view path) {
-  match_halves();
-  find_processes(path);
-  find_duplicates();
-  find_engine();
-  model::trace_about& a = out_.about;
-  a.file.assign(path);
-  a.events = events_;
-  for (unsigned c = 0; c < 256; ++c)
-    if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
-  for (const category& c : categories_)
-    if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
-  // Names beyond the limit, counted by event: the number does not depend on who read what.
-  if (out_.names.refused() != 0) {
-    const name_id beyond = out_.names.find(name_table::beyond_limit);
-    std::uint64_t shared = 0;
-    const auto look = [&](const auto& rows) {
-      for (const auto& r : rows) shared += r.name == beyond;
-    };
-    look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
-    out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
-  }
-  out_.sort();
-}
-
-// ---- threads --------------------------------------------------------------------------------------------------------------------------
-
-// Every thread does whatever is due: the next chunk in order is appended, the source is read, a chunk is parsed ahead of its turn.
-class torch_reader {
- public:
-  torch_reader(byte_source source, std::string_view path, const read_options& o)
-      : source_(source), path_(path), options_(o), chunks_(source, o), builder_(timeline_, o), document_(builder_, o) {
-    threads_ = o.threads;
-    if (threads_ == 0) threads_ = ::sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
-    if (threads_ > 8) threads_ = 8;
-  }
-  torch_reader(const torch_reader&) = delete;
-  torch_reader& operator=(const torch_reader&) = delete;
-  ~torch_reader() {
-    for (slot* s : slots_) delete s;
-  }
-
-  result<model::timeline> run() {
-    if (threads_ == 1) {
-      for (text_chunk c; chunks_.fill(c) && !document_.failed();) {
-        tell();
-        document_.feed(c.text(), c.last);
-      }
-    } else {
-      for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
-      std::vector<threading::thread> helpers(threads_ - 1);
-      // Whatever ends this block: no helper outlives it.
-      struct ending {
-        torch_reader& reader;
-        std::vector<threading::thread>& helpers;
-        ~ending() {
-          {
-            const threading::lock held(reader.mutex_);
-            reader.over_ = true;
-          }
-          reader.changed_.notify_all();
-          for (threading::thread& t : helpers) t.join();
-        }
-      } const all_end{*this, helpers};
-      for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
-      work();
-    }
-    if (document_.failed()) {
-      error e = *document_.failed();
-      if (e.source.empty()) e.source.assign(path_);
-      return e;
-    }
-    if (!document_.found_events()) {
-      error e = no_events(document_.about);
-      e.source.assign(path_);
-      return e;
-    }
-    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
-    timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
-    timeline_.about.text_bytes = document_.about.text_bytes;
-    builder_.finish(path_);
-    return std::move(timeline_);
-  }
-
- private:
-  enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
-  struct slot {
-    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
-    text_chunk text;
-    model::timeline part;
-    torch_builder builder;
-    json::reader in;
-    where at = where::events_value;
-    stopped end{stop::text_end, 0, 0};
-    std::uint64_t number = 0;
-    state is = state::free;
-  };
-
-  void tell() {
-    if (options_.progress != nullptr && source_.done != nullptr) options_.progress(options_.context, source_.done(source_.self), source_.total);
-  }
-
-  void work() {
-    threading::lock held(mutex_);
-    while (!over_) {
-      if (slot* s = due()) {
-        s->is = state::merging;
-        held.let_go();
-        const bool go_on = append(*s);
-        held.take();
-        s->is = state::free;
-        ++next_;
-        if (!go_on || s->text.last) over_ = true;
-        changed_.notify_all();
-      } else if (slot* empty = !reading_ && !read_all_ ? find(state::free) : nullptr) {
-        empty->is = state::filling;
-        reading_ = true;
-        held.let_go();
-        const bool got = chunks_.fill(empty->text);
-        tell();
-        held.take();
-        reading_ = false;
-        read_all_ = !got || empty->text.last;
-        empty->number = filled_++;
-        empty->is = empty->text.at_event ? state::filled : state::parsed;  // the prolog cannot be parsed ahead
-        if (!empty->text.at_event) empty->end = {stop::text_end, 0, 0};
-        changed_.notify_all();
-      } else if (slot* s2 = find(state::filled)) {
-        s2->is = state::parsing;
-        held.let_go();
-        s2->at = where::events_value;
-        s2->end = scan_events(s2->in, s2->text.text(), 0, s2->text.offset, s2->at, s2->builder);
-        held.take();
-        s2->is = state::parsed;
-        changed_.notify_all();
-      } else {
-        changed_.wait(held, [&] { return over_ || due() != nullptr || find(state::filled) != nullptr || (!reading_ && !read_all_ && find(state::free) != nullptr); });
-      }
-    }
-  }
-
-  slot* due() {
-    for (slot* s : slots_)
-      if (s->number == next_ && s->is == state::parsed) return s;
-    return nullptr;
-  }
-  slot* find(state wanted) {
-    slot* first = nullptr;
-    for (slot* s : slots_)
-      if (s->is == wanted && (first == nullptr || s->number < first->number)) first = s;
-    return first;
-  }
-
-  // In order. What was parsed ahead counts only if the document stood at an event there.
-  bool append(slot& s) {
-    const std::string_view text = s.text.text();
-    if (s.text.at_event && document_.at_event()) {
-      builder_.merge(s.builder);
-      document_.skip_events(s.end.at, s.at);
-      if (s.end.at != text.size() || s.end.why != stop::text_end || s.text.last) {
-        if (s.end.why == stop::array_end) document_.close_events(text.substr(s.end.at), s.text.last);
-        else document_.feed(text.substr(s.end.at), s.text.last);
-      }
-    } else {
-      s.builder.clear(true);
-      document_.feed(text, s.text.last);
-    }
-    return !document_.failed();
-  }
-
-  byte_source source_;
-  std::string_view path_;
-  read_options options_;
-  chunker chunks_;
-  model::timeline timeline_;
-  torch_builder builder_;
-  document<torch_builder> document_;
-  unsigned threads_ = 1;
-  std::vector<slot*> slots_;
-  threading::mutex mutex_;
-  threading::condition changed_;
-  std::uint64_t next_ = 0, filled_ = 0;
-  bool reading_ = false, read_all_ = false, over_ = false;
-};
 
 }  // namespace detail
 
@@ -6812,9 +6853,9 @@ class perfetto_writer {
  private:
   enum category : std::uint8_t { kernel = 1, memcpy, memset, runtime, driver, op, python, user, gpu_user, sync };
   static constexpr std::string_view categories[] = {"kernel", "gpu_memcpy", "gpu_memset", "cuda_runtime", "cuda_driver", "cpu_op", "python_function", "user_annotation", "gpu_user_annotation", "cuda_sync"};
-  enum argument : std::uint8_t { correlation = 1, external, graph, graph_node, grid, block, registers, shared, occupancy, collective, group, group_size, dtype, elements, bytes, launched, domain, open };
+  enum argument : std::uint8_t { correlation = 1, external, graph, graph_node, grid, block, registers, shared, occupancy, collective, group, group_size, dtype, elements, bytes, direction, source_memory, target_memory, launched, domain, open };
   static constexpr std::string_view arguments[] = {"correlation", "External id", "graph id", "graph node id", "grid", "block", "registers per thread", "shared memory", "est. achieved occupancy %", "Collective name",
-    "Process Group Name", "Group size", "dtype", "In msg nelems", "bytes", "kernel", "domain", "open"};
+    "Process Group Name", "Group size", "dtype", "In msg nelems", "bytes", "kind", "source memory", "target memory", "kernel", "domain", "open"};
   static constexpr std::size_t most_lanes = 64;
 
   // ---- packets: Trace{1: TracePacket}
@@ -6873,11 +6914,13 @@ class perfetto_writer {
   }
   void places() {
     const std::size_t n = t_.processes.empty() ? 1 : t_.processes.size();
+    hotpath::detail::id_index taken;
     for (std::size_t p = 0; p < n; ++p) {
       const model::process at = p < t_.processes.size() ? t_.processes[p] : model::process{};
-      std::int64_t pid = number_of(t_.name(at.pid), -1, INT32_MAX);
-      for (const std::int64_t other : pids_) if (other == pid) pid = -1;
-      if (pid <= 0) pid = 2'000'000'000 + static_cast<std::int64_t>(p);  // beyond the pids of Linux
+      std::int64_t pid = number_of(t_.name(at.pid), -1, 1'999'999'999);
+      bool fresh = false;
+      taken.insert(0, static_cast<std::uint64_t>(pid), 0, &fresh);
+      if (!fresh || pid <= 0) pid = 2'000'000'000 + static_cast<std::int64_t>(p);  // beyond the pids of Linux
       pids_.push_back(pid);
       std::string name;
       if (at.rank && n > 1) name.append("rank ").append(std::to_string(*at.rank)).append(" ");
@@ -6894,12 +6937,13 @@ class perfetto_writer {
   }
   std::uint64_t process_uuid(std::uint16_t p) const { return processes_[p < processes_.size() ? p : 0]; }
   std::uint64_t device_uuid(std::uint16_t p, std::uint16_t device) {
-    for (const place& d : devices_) if (d.process == p && d.device == device) return d.uuid;
+    const std::uint32_t next = static_cast<std::uint32_t>(devices_.size()), at = device_index_.insert(p, device, next);
+    if (at != next) return devices_[at];
     std::string name = "GPU ";
     name.append(std::to_string(device));
     for (const model::device& d : t_.devices) if (d.process == p && d.ordinal == device && !d.name.empty()) name.append(" ").append(d.name);
-    devices_.push_back({describe(process_uuid(p), name), p, device});
-    return devices_.back().uuid;
+    devices_.push_back(describe(process_uuid(p), name));
+    return devices_.back();
   }
 
   // ---- slices
@@ -6994,6 +7038,8 @@ class perfetto_writer {
     if (d.group_size != 0) add(out, group_size, d.group_size);
     if (d.dtype != 0) add(out, dtype, t_.name(d.dtype));
     if (d.bytes != 0) add(out, d.collective != 0 ? elements : bytes, d.bytes);
+    const auto one_of = [&](argument name, std::uint8_t v, const auto& words) { if (v != 0 && v < std::size(words)) add(out, name, words[v]); };
+    one_of(direction, d.copy_kind, copy_directions), one_of(source_memory, d.source_memory, memory_kinds), one_of(target_memory, d.target_memory, memory_kinds);
     return details_[i] = std::move(out.bytes);
   }
 
@@ -7073,21 +7119,19 @@ class perfetto_writer {
   }
 
   // ---- streams, GPU annotations, synchronizations
-  template <class E>
-  static std::uint64_t where(const E& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; }
   // GPU events by stream, and which of them will have no lane: an arrow to one must not begin.
   void order_streams() {
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) order_.push_back(static_cast<std::uint32_t>(i));
     sort_in_place(order_, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
-      return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
+      return model::lane_of(a) != model::lane_of(b) ? model::lane_of(a) < model::lane_of(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
     std::int64_t ends[most_lanes];
     std::size_t busy = 0;
     const model::gpu_event* last = nullptr;
     for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
-      if (last == nullptr || where(*last) != where(e)) busy = 0;
+      if (last == nullptr || model::lane_of(*last) != model::lane_of(e)) busy = 0;
       last = &e;
       for (std::size_t k = 0; k < busy;)
         if (ends[k] <= e.begin.ns) ends[k] = ends[--busy];
@@ -7101,7 +7145,7 @@ class perfetto_writer {
     std::uint64_t current = 0;
     for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
-      if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream)), current = where(e), first = false;
+      if (first || model::lane_of(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream, e.track)), current = model::lane_of(e), first = false;
       const category what = e.kind == model::gpu_kind::copy ? memcpy : e.kind == model::gpu_kind::set ? memset : kernel;
       put_slice({e.begin.ns, e.end().ns, e.name, what}, false, [&](proto& event) {
         add_id(event, correlation, e.correlation), add_id(event, external, e.external);
@@ -7124,8 +7168,7 @@ class perfetto_writer {
     for (const std::uint32_t i : annotations) {
       const model::annotation& e = t_.annotations[i];
       if (first || of(e) != current) {
-        std::string name = e.stream != model::no_index || e.track >= t_.tracks.size() ? stream_name(e.stream) : "stream " + std::string(t_.name(t_.tracks[e.track].tid));
-        track(device_uuid(t_.process_of(e.track), e.track < device_of_.size() ? device_of_[e.track] : std::uint16_t{0}), name.append(" annotations")), current = of(e), first = false;
+        track(device_uuid(t_.process_of(e.track), e.track < device_of_.size() ? device_of_[e.track] : std::uint16_t{0}), stream_name(e.stream, e.track) + " annotations"), current = of(e), first = false;
       }
       put_slice({e.begin.ns, e.end().ns, e.name, gpu_user}, true, [&](proto& event) { add_id(event, external, e.external); });
     }
@@ -7134,17 +7177,21 @@ class perfetto_writer {
     for (std::size_t i = 0; i < t_.syncs.size(); ++i) syncs.push_back(static_cast<std::uint32_t>(i));
     sort_in_place(syncs, [&](std::uint32_t x, std::uint32_t y) {
       const model::sync_event &a = t_.syncs[x], &b = t_.syncs[y];
-      return where(a) != where(b) ? where(a) < where(b) : x < y;
+      return model::lane_of(a) != model::lane_of(b) ? model::lane_of(a) < model::lane_of(b) : x < y;
     });
     first = true;
     for (const std::uint32_t i : syncs) {
       const model::sync_event& e = t_.syncs[i];
-      if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream) + " synchronizations"), current = where(e), first = false;
+      if (first || model::lane_of(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream, e.track) + " synchronizations"), current = model::lane_of(e), first = false;
       put_slice({e.begin.ns, e.end().ns, e.name, sync}, false, [&](proto& event) { add_id(event, correlation, e.correlation); });
     }
     track(0, {});
   }
-  static std::string stream_name(std::uint32_t stream) { return stream == model::no_index ? "no stream" : "stream " + std::to_string(stream); }
+  std::string stream_name(std::uint32_t stream, std::uint32_t track) const {
+    if (stream != model::no_index) return "stream " + std::to_string(stream);
+    const std::string_view tid = track < t_.tracks.size() ? t_.name(t_.tracks[track].tid) : std::string_view();
+    return tid.empty() || tid.starts_with('-') ? "no stream" : "stream " + std::string(tid);   // -1: a context's synchronization
+  }
 
   bool in_order() const {
     const auto check = [](const auto& events, auto key) {
@@ -7162,10 +7209,6 @@ class perfetto_writer {
     return check(t_.syncs, [](const auto& e) { return std::uint32_t{e.process} << 16 | e.device; }) && nested(t_.api) && nested(t_.ops) && nested(t_.frames) && nested(t_.annotations);
   }
 
-  struct place {
-    std::uint64_t uuid;
-    std::uint16_t process, device;
-  };
   const model::timeline& t_;
   byte_sink sink_;
   perfetto_options options_;
@@ -7174,13 +7217,14 @@ class perfetto_writer {
   std::uint64_t uuid_ = 0, parent_ = 0;
   std::vector<std::int64_t> pids_;            // by process
   std::vector<std::uint64_t> processes_;      // uuids
-  std::vector<place> devices_;
+  std::vector<std::uint64_t> devices_;        // uuids
   std::vector<std::uint16_t> device_of_;      // by track
   std::vector<lane> lanes_;
   std::vector<bool> known_, launched_;        // by name id; by GPU event
   std::vector<std::string> details_;          // by detail
   rows<launch_link> links_;
   rows<std::uint32_t> order_;                 // GPU events by stream and begin
+  hotpath::detail::id_index device_index_;    // in devices_, by process and ordinal
   hotpath::detail::id_index threads_;         // numbers of threads that are taken, by process
   bool refused_ = false;
 };

@@ -341,8 +341,35 @@ TEST_CASE("kernel: grid and block decide where a capture tells them but no names
   REQUIRE(r.graph_joined == 2);
   CHECK(site_of(r, 0).cpu_op == "op::b");
   CHECK(site_of(r, 1).cpu_op == "op::a");
+  // A number that comes twice, as those of a child graph's nodes do, or is missing gives no order, and times on two streams give none either.
+  for (const std::uint32_t node : {11u, no_index}) {
+    m.t.gpu[0].graph_node = node;
+    CHECK(map_events(m.done(), {.captures = captures}).graph_joined == 0);
+  }
+  m.t.gpu[0].stream = m.t.gpu[1].stream, m.t.gpu[0].detail = 2, m.t.gpu[1].detail = 1;   // on one stream time does
+  r = map_events(m.done(), {.captures = captures});
+  REQUIRE(r.graph_joined == 2);
+  CHECK(site_of(r, 0).cpu_op == "op::a");
   m.t.details[1].block[0] = 128;
   CHECK(map_events(m.done(), {.captures = captures}).graph_joined == 0);
+}
+
+TEST_CASE("kernel: of replays with the same names each is joined by its own shapes") {
+  made_trace c = capture({"a", "b"}, "capture_4_FULL", false);
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    c.t.details.push_back({.grid = {i + 1, 1, 1}, .block = {64, 1, 1}});
+    c.t.api[i + 1].detail = i + 1;
+  }
+  const hotpath::model::timeline* const captures[] = {&c.t};
+  made_trace m;
+  replay(m, {"x", "x"}, 0_us, 100), replay(m, {"x", "x"}, 1000_us, 100);
+  m.t.details = {{}, {.grid = {1, 1, 1}, .block = {64, 1, 1}}, {.grid = {2, 1, 1}, .block = {64, 1, 1}}};
+  m.t.gpu[0].detail = 2, m.t.gpu[1].detail = 1;          // another graph's
+  m.t.gpu[2].detail = 1, m.t.gpu[3].detail = 2;
+  const mapping r = map_events(m.done(), {.captures = captures});
+  CHECK(r.graph_joined == 2);
+  CHECK(r.how[0] != mapped_by::graph_join);
+  CHECK(site_of(r, 3).cpu_op == "op::b");
 }
 
 TEST_CASE("kernel: lines of a mapping trace go to kernels of the same name and stage, as a guess of its own kind") {

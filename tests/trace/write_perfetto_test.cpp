@@ -91,6 +91,36 @@ TEST_CASE("trace: threads of two pids that have one number are two threads, in P
   check_read_back("perfetto", bytes, t, 0);
 }
 
+TEST_CASE("trace: streams that have a word for a number are streams of their own, in Perfetto; a process takes no other's number") {
+  model::timeline t;
+  for (const char* pid : {"7", "7", "2000000001"}) t.processes.push_back({.pid = t.names.intern(pid), .name = 0, .label = 0, .rank = {}, .rank_from_name = false, .source = {}, .clock = model::clock_kind::own, .shift = {}, .unix_offset = {}});
+  for (const char* tid : {"main", "side"}) t.gpu.push_back({.begin = 1_us, .duration = 5_us, .name = t.names.intern("k"), .track = add_track(t, "0", tid)});
+  t.sort();
+  const std::string bytes = perfetto(t);
+  for (const char* name : {"stream main", "stream side"}) CHECK(bytes.find(name) != std::string::npos);
+  CHECK(bytes.find("lane") == std::string::npos);
+  // ProcessDescriptor{pid}: 7, then those beyond the pids of Linux.
+  for (const std::string_view pid : {std::string_view("\x1A\x02\x08\x07", 4), std::string_view("\x08\x81\xA8\xD6\xB9\x07"), std::string_view("\x08\x82\xA8\xD6\xB9\x07")}) {
+    const std::size_t at = bytes.find(pid);
+    REQUIRE(at != std::string::npos);
+    CHECK(bytes.find(pid, at + 1) == std::string::npos);
+  }
+  check_read_back("perfetto", bytes, t, 0);
+}
+
+TEST_CASE("trace: a copy's direction and memories are told, in Perfetto") {
+  model::timeline t;
+  model::gpu_detail d;
+  d.bytes = 1 << 20, d.copy_kind = 1, d.source_memory = 1, d.target_memory = 3;
+  t.details.push_back(d);
+  t.gpu.push_back({.begin = 1_us, .duration = 5_us, .name = t.names.intern("Memcpy"), .stream = 7, .detail = 1, .kind = model::gpu_kind::copy});
+  t.sort();
+  const std::string bytes = perfetto(t);
+  for (const char* word : {"HtoD", "Pageable", "Device"}) CHECK(bytes.find(word) != std::string::npos);
+  CHECK(perfetto(t, nullptr, {.flows = false, .arguments = false}).find("HtoD") == std::string::npos);
+  check_read_back("perfetto", bytes, t, 0);
+}
+
 TEST_CASE("trace: Perfetto is smaller than Chrome JSON, and refuses a timeline that is not in order") {
   model::timeline t;
   const std::uint32_t host = add_track(t, "1", "1");

@@ -76,7 +76,7 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
   if (with_tokens == steps) out.tokens = tokens / static_cast<double>(steps);
 
   // Events come by process, device and begin, so that the union of a step needs its last end alone; a device begins anew.
-  struct extent { nanoseconds begin{INT64_MAX}, end{INT64_MIN}, until{INT64_MIN}, busy{}; std::uint32_t device = no_index; };
+  struct extent { nanoseconds begin{INT64_MAX}, end{INT64_MIN}, busy{}; running_union covered; std::uint32_t device = no_index; };
   std::vector<extent> of(all.size());
   for (const std::uint32_t i : s.chosen) {
     const std::uint32_t step = tables::at_or_none(s.steps.step_of, i);
@@ -85,8 +85,8 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
     const interval e = tables::span_of(s.trace->gpu[i]);
     extent& x = of[step];
     x.begin = (std::min)(x.begin, e.begin), x.end = (std::max)(x.end, e.end);
-    if (x.device != s.trace->gpu[i].device) x.device = s.trace->gpu[i].device, x.until = nanoseconds{INT64_MIN};
-    if (x.until < e.end) x.busy += e.end - (std::max)(x.until, e.begin), x.until = e.end;
+    if (x.device != s.trace->gpu[i].device) x.device = s.trace->gpu[i].device, x.covered = {};
+    x.busy += x.covered.add(e);
   }
   out.spans.assign(out.units, 0), out.busy.assign(out.units, 0);
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -221,10 +221,19 @@ inline void match_ranks(const subject& a, const subject& b, std::vector<std::uin
     for (const std::uint32_t y : pb) in_b[y] = 1;
     return;
   }
+  const auto ranks = [](const subject& s, const std::vector<std::uint32_t>& v) {
+    std::vector<int> each;
+    for (const std::uint32_t p : v) each.push_back(rank_of(s, p));
+    std::sort(each.begin(), each.end());
+    return each;
+  };
+  const std::vector<int> ranks_a = ranks(a, pa), ranks_b = ranks(b, pb);
   bool any = false;
-  for (const std::uint32_t x : pa)
-    for (const std::uint32_t y : pb)
-      if (rank_of(a, x) == rank_of(b, y)) in_a[x] = in_b[y] = 1, any = true;
+  const auto match = [&any](const subject& s, const std::vector<std::uint32_t>& own, const std::vector<int>& others, std::vector<std::uint8_t>& in) {
+    for (const std::uint32_t p : own)
+      if (std::binary_search(others.begin(), others.end(), rank_of(s, p))) in[p] = 1, any = true;
+  };
+  match(a, pa, ranks_b, in_a), match(b, pb, ranks_a, in_b);
   if (!any) {
     const auto lowest = [](const subject& s, const std::vector<std::uint32_t>& v) {
       std::uint32_t best = v[0];

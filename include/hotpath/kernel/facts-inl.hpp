@@ -6,6 +6,7 @@
 #include <hotpath/core/sort.hpp>
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/facts.hpp>
+#include <hotpath/kernel/interval.hpp>
 #include <hotpath/kernel/step.hpp>
 #include <hotpath/model/launch.hpp>
 
@@ -59,12 +60,11 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
   }
   name_sums names(t);
   std::vector<bool> is_kernel(t.names.size());
-  struct open_stream { nanoseconds end; };  // of those of the current device: rows of f.streams from `first_stream` on
-  std::vector<open_stream> open;
+  std::vector<running_union> open;   // streams of the current device: rows of f.streams from `first_stream` on
   std::vector<bool> pid_seen(t.names.size());
   std::size_t first_stream = 0;
   hotpath::detail::id_index numbers;   // of a device's streams
-  nanoseconds end{};
+  running_union of_device;
   for (const model::gpu_event& g : t.gpu) {
     if (f.devices.empty() || f.devices.back().process != g.process || f.devices.back().ordinal != g.device) {
       f.devices.push_back({.process = g.process, .ordinal = g.device, .name = {}, .first = g.begin, .last = g.end()});
@@ -72,13 +72,9 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
         if (d.ordinal == g.device && (d.process == g.process || d.process == 0)) f.devices.back().name = d.name;
       open.clear();
       first_stream = f.streams.size();
-      end = g.begin;
+      of_device = {};
     }
     trace_facts::device& d = f.devices.back();
-    const auto add_busy = [&](nanoseconds& busy, nanoseconds& until) {
-      const nanoseconds from = g.begin > until ? g.begin : until;
-      if (g.end() > from) busy += g.end() - from, until = g.end();
-    };
     const std::size_t i = numbers.insert(static_cast<std::uint32_t>(f.devices.size()), (static_cast<std::uint64_t>(g.track) << 32) | g.stream, static_cast<std::uint32_t>(open.size()));
     if (i == open.size()) {
       const bool tracked = g.track < t.tracks.size();
@@ -87,13 +83,13 @@ HOTPATH_FN void gpu_facts(const model::timeline& t, trace_facts& f, std::size_t 
       key.append("/").append(track ? std::string(t.name(track->tid)) : std::to_string(g.stream));
       if (track != nullptr && !pid_seen[track->pid]) f.gpu_pids.emplace_back(t.name(track->pid)), pid_seen[track->pid] = true;
       f.streams.push_back({std::move(key), g.process, g.device, g.stream});
-      open.push_back({g.begin});
+      open.emplace_back();
     }
     trace_facts::stream& s = f.streams[first_stream + i];
     ++s.events, ++d.events, ++f.gpu_events;
     s.sum += g.duration, d.sum += g.duration, f.gpu_time_sum += g.duration;
-    add_busy(s.busy_union, open[i].end);
-    add_busy(d.busy_union, end);
+    s.busy_union += open[i].add({g.begin, g.end()});
+    d.busy_union += of_device.add({g.begin, g.end()});
     if (g.end() > d.last) d.last = g.end();
     if (g.kind == model::gpu_kind::kernel) ++d.kernels, ++f.kernels, is_kernel[g.name] = true;
     ++names.at[g.name].count;

@@ -122,7 +122,6 @@ HOTPATH_FN overlap_class class_of(family f) {
 }
 
 HOTPATH_FN family_table::family_table() {
-  slots_.assign(4096, 0);
   rows_.reserve(sizeof detail::builtin_rows / sizeof detail::builtin_rows[0]);
   for (const family_row& row : detail::builtin_rows) {
     rows_.push_back(compile(row));
@@ -186,42 +185,26 @@ HOTPATH_FN void family_table::parse_terms(std::string_view s, std::vector<term>&
 }
 
 HOTPATH_FN std::uint32_t family_table::word_id(std::string_view word) {
-  const auto slot = [&](std::string_view w) {
-    std::size_t i = detail::fnv(w) & (slots_.size() - 1);
-    while (slots_[i] != 0 && vocabulary_[slots_[i] - 1] != w) i = (i + 1) & (slots_.size() - 1);
-    return i;
-  };
-  std::size_t at = slot(word);
-  if (slots_[at] != 0) return slots_[at] - 1;
-  vocabulary_.emplace_back(word);
-  asking_.emplace_back();
-  const auto id = static_cast<std::uint32_t>(vocabulary_.size() - 1);
-  if (vocabulary_.size() * 2 > slots_.size()) {
-    slots_.assign(slots_.size() * 2, 0);
-    for (std::uint32_t i = 0; i <= id; ++i) slots_[slot(vocabulary_[i])] = i + 1;
-  } else {
-    slots_[at] = id + 1;
-  }
-  return id;
+  const auto next = static_cast<std::uint32_t>(vocabulary_.size());
+  const std::uint32_t at = words_.insert(detail::fnv(word), next, [&](std::uint32_t i) { return vocabulary_[i] == word; }, [&](std::uint32_t i) { return detail::fnv(vocabulary_[i]); });
+  if (at == next) vocabulary_.emplace_back(word), asking_.emplace_back();
+  return at;
 }
 
 // Every run of neighbouring words that is in the vocabulary, with and without the digits at its end.
 HOTPATH_FN void family_table::mark(std::string_view words, std::uint8_t where, std::vector<std::uint8_t>& present) const {
   const std::size_t longest = where == detail::in_arguments ? longest_argument_ : longest_;
   const auto look = [&](std::uint64_t hash, std::string_view from, std::size_t letters, std::uint8_t bits) {
-    for (std::size_t i = hash & (slots_.size() - 1); slots_[i] != 0; i = (i + 1) & (slots_.size() - 1)) {
-      const std::string_view w = vocabulary_[slots_[i] - 1];
-      if (w.size() != letters) continue;
-      std::size_t at = 0;
-      for (std::size_t k = 0; k < w.size(); ++k, ++at) {
+    const std::uint32_t known = words_.find(hash, [&](std::uint32_t i) {
+      const std::string_view w = vocabulary_[i];
+      if (w.size() != letters) return false;
+      for (std::size_t k = 0, at = 0; k < w.size(); ++k, ++at) {
         while (from[at] == ' ') ++at;
-        if (from[at] != w[k]) { at = std::string_view::npos; break; }
+        if (from[at] != w[k]) return false;
       }
-      if (at != std::string_view::npos) {
-        present[slots_[i] - 1] |= bits;
-        return;
-      }
-    }
+      return true;
+    });
+    if (known != hotpath::detail::row_index::none) present[known] |= bits;
   };
   for (std::size_t begin = 0; begin < words.size(); ++begin) {
     if (words[begin] == ' ' || words[begin] == '|' || (begin > 0 && words[begin - 1] != ' ')) continue;

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <vector>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/result.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -115,7 +116,7 @@ class family_table {
   std::vector<compiled> rows_;
   std::size_t added_ = 0;
   std::vector<std::string> vocabulary_;     // what the rows look for
-  std::vector<std::uint32_t> slots_;        // open addressing: 1 + index into vocabulary_
+  hotpath::detail::row_index words_;        // of vocabulary_, by its letters
   std::vector<std::vector<std::uint32_t>> asking_;   // by word: the rows that it can make fit, first to last
   std::size_t longest_ = 0, longest_argument_ = 0;   // letters of a word, and of one with @
 };

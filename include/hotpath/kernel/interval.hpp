@@ -30,6 +30,18 @@ nanoseconds length(std::span<const interval> set);
 std::vector<interval> intersect(std::span<const interval> a, std::span<const interval> b);
 std::vector<interval> subtract(std::span<const interval> a, std::span<const interval> b);  // what of a is not in b
 
+// A union of intervals that come in the order of their begin: no set of them is kept.
+struct running_union {
+  nanoseconds until{INT64_MIN};
+  // What of it none before has covered.
+  nanoseconds add(interval i) {
+    if (i.end <= until) return {};
+    const nanoseconds from = i.begin < until ? until : i.begin;
+    until = i.end;
+    return i.end - from;
+  }
+};
+
 // A begin or an end, of whatever `what` is the number of.
 struct edge {
   nanoseconds at{};

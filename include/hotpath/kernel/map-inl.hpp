@@ -266,7 +266,12 @@ struct joined {
   std::vector<std::uint32_t> sites;               // by event; no_index: not joined
   bool by_position = false;                       // the capture tells no names
 };
-struct replay { std::uint32_t first = 0, last = 0, call = no_index, step = no_index, ordinal = 0; };   // positions in the list of events; ordinal: of the step's graph launches
+struct replay {
+  std::uint32_t first = 0, last = 0;              // in the list of events
+  std::uint32_t step = no_index;
+  std::uint32_t ordinal = 0;                      // among the step's graph launches
+  bool by_node = false;                           // its events stand in the order of the graph's nodes, not in that of time
+};
 
 // Aligns graph launches with captured graphs.
 class graph_joiner {
@@ -275,18 +280,23 @@ class graph_joiner {
   graph_joiner(const model::timeline& t, const std::vector<captured>& graphs, const std::vector<resolver*>& sources, name_join& join) : t_(t), graphs_(graphs), sources_(sources), join_(join) {}
 
   // `events`: indices of GPU events of one launch. `batch`: requests of its step, where known.
-  const joined& find(std::span<const std::uint32_t> events, std::optional<std::int64_t> batch, std::uint32_t ordinal) {
+  const joined& find(std::span<const std::uint32_t> events, const replay& r, std::optional<std::int64_t> batch) {
+    using hotpath::detail::mix;
     names_.clear();
-    std::uint64_t hash = static_cast<std::uint64_t>(batch.value_or(-1)) * 0x9E3779B97F4A7C15u + ordinal;
+    one_order_ = r.by_node;
+    if (!r.by_node) {
+      one_order_ = true;
+      for (const std::uint32_t e : events) one_order_ = one_order_ && t_.gpu[e].stream == t_.gpu[events[0]].stream;
+    }
+    std::uint64_t hash = mix(static_cast<std::uint64_t>(batch.value_or(-1)), std::uint64_t{r.ordinal} << 1 | one_order_);
     for (const std::uint32_t e : events) {
       names_.push_back(name_of(t_.gpu[e]));
-      hash = (hash ^ names_.back()) * 0x9E3779B97F4A7C15u;
-      hash ^= hash >> 29;
+      hash = mix(hash, std::uint64_t{names_.back()} << 32 | t_.gpu[e].detail);
     }
     bool fresh = false;
     const std::uint32_t at = known_.insert(0, hash, static_cast<std::uint32_t>(done_.size()), &fresh);
     if (!fresh && done_[at].names == names_) return done_[at];
-    done_.push_back(make(events, batch, ordinal));       // two that share a hash: the second is made each time
+    done_.push_back(make(events, batch, r.ordinal));     // two that share a hash: the second is made each time
     return done_.back();
   }
 
@@ -329,14 +339,13 @@ class graph_joiner {
     }
     if (!g.named) {
       // No names: as many nodes of the same kinds in the same order on one stream (or in the order of node ids), and shapes or the batch size agree.
-      if (n != m) return 0;
+      if (n != m || !one_order_) return 0;
       std::size_t agree = 0;
       pair.resize(n);
       for (std::size_t i = 0; i < n; ++i) {
         const model::gpu_event& e = t_.gpu[events[i]];
         const int shape = same_shape(g, i, e);
         if (kind_of(e.kind) != g.nodes[i].kind || shape < 0 || (g.nodes[i].name > name_join::set && g.nodes[i].name != names_[i])) return 0;
-        if (e.graph_node == no_index && e.stream != t_.gpu[events[0]].stream) return 0;
         agree += shape > 0 ? 1u : 0u, pair[i] = static_cast<std::uint32_t>(i);
       }
       return agree * 2 >= n || misfit(g, batch) < 1 << 20 ? n : 0;
@@ -382,6 +391,7 @@ class graph_joiner {
   id_index known_;
   std::vector<joined> done_;
   std::vector<std::uint32_t> names_, known_names_;
+  bool one_order_ = false;    // of the events given: by node, or by time on one stream
 };
 
 // Everything map_events() works on.
@@ -426,7 +436,6 @@ class mapper {
     id_index group_of;
     struct entry { std::uint32_t group = 0, event = 0; };
     std::vector<entry> list;
-    std::vector<std::uint32_t> calls;                      // by group
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) {
       const model::gpu_event& e = t_.gpu[i];
       const std::uint32_t call = steps_.launch_of[i];
@@ -435,35 +444,44 @@ class mapper {
       if (call != no_index && e.kind != model::gpu_kind::graph) recorded[call] = true;
       replayed_[i] = true;
       if (e.kind == model::gpu_kind::graph) continue;      // one row for the whole graph: nothing to align
-      bool fresh = false;
-      const std::uint32_t g = group_of.insert(e.process, e.correlation, static_cast<std::uint32_t>(calls.size()), &fresh);
-      if (fresh) calls.push_back(call);
-      list.push_back({g, static_cast<std::uint32_t>(i)});
+      list.push_back({group_of.insert(e.process, e.correlation, static_cast<std::uint32_t>(group_of.size())), static_cast<std::uint32_t>(i)});
     }
     for (std::size_t i = 0; i < t_.api.size(); ++i) {
       if (!is_graph(t_.api[i].name)) continue;
       ++out_.graph_launches;
       if (!recorded[i]) ++out_.graphs_unrecorded;
     }
-    const auto node = [&](const entry& x) { return t_.gpu[x.event].graph_node; };
     sort_in_place(list, [&](const entry& a, const entry& b) {
       if (a.group != b.group) return a.group < b.group;
       const model::gpu_event &x = t_.gpu[a.event], &y = t_.gpu[b.event];
-      if (node(a) != no_index && node(b) != no_index && node(a) != node(b)) return node(a) < node(b);
       return x.begin != y.begin ? x.begin < y.begin : a.event < b.event;
     });
     for (std::size_t i = 0; i < list.size(); ++i) {
       if (i == 0 || list[i].group != list[i - 1].group) {
-        replays_.push_back({static_cast<std::uint32_t>(i), 0, calls[list[i].group], steps_.step_of[list[i].event]});
+        replays_.push_back({.first = static_cast<std::uint32_t>(i), .step = steps_.step_of[list[i].event]});
       }
       replays_.back().last = static_cast<std::uint32_t>(i + 1);
       replay_events_.push_back(list[i].event);
     }
+    for (replay& r : replays_) r.by_node = order_by_node({replay_events_.data() + r.first, replay_events_.data() + r.last});
     out_.graph_events = list.size();
     // Launches of one step in the order of time: groups are numbered by their first event on the device.
     std::vector<std::uint32_t> seen(steps_.steps.size(), 0);
     for (replay& r : replays_)
       if (r.step != no_index) r.ordinal = seen[r.step]++;
+  }
+
+  // Nodes are numbered as they were captured, which kernels side by side on several streams are not begun in. Where numbers are missing, or come twice
+  // (nodes of child graphs and of loops), the order of time stays.
+  bool order_by_node(std::span<std::uint32_t> events) const {
+    std::vector<std::uint32_t> sorted(events.begin(), events.end());
+    sort_in_place(sorted, [&](std::uint32_t a, std::uint32_t b) { return t_.gpu[a].graph_node < t_.gpu[b].graph_node; });
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+      const std::uint32_t node = t_.gpu[sorted[i]].graph_node;
+      if (node == no_index || (i != 0 && node == t_.gpu[sorted[i - 1]].graph_node)) return false;
+    }
+    for (std::size_t i = 0; i < sorted.size(); ++i) events[i] = sorted[i];
+    return true;
   }
 
   std::optional<std::int64_t> batch_of(std::uint32_t step_index) const {
@@ -502,7 +520,7 @@ class mapper {
     graph_joiner joiner(t_, graphs, sources, join);
     for (const replay& r : replays_) {
       const std::span events(replay_events_.data() + r.first, r.last - r.first);
-      const joined& j = joiner.find(events, batch_of(r.step), r.ordinal);
+      const joined& j = joiner.find(events, r, batch_of(r.step));
       for (std::size_t i = 0; i < events.size(); ++i) {
         if (j.sites[i] == no_index) continue;
         out_.site_of[events[i]] = j.sites[i], out_.how[events[i]] = mapped_by::graph_join;

@@ -20,7 +20,7 @@ HOTPATH_FN sequence sequence_of(const subject& s, stage at) {
   for (const std::uint32_t i : s.chosen) {
     if (i >= gpu.size() || tables::stage_at(s, i) != at) continue;
     const auto& e = gpu[i];
-    const std::uint64_t stream_key = tables::lane_key(e);
+    const std::uint64_t stream_key = model::lane_of(e);
     if (last_stream == no_index || stream_key != last_stream_key) last_stream_key = stream_key, last_stream = streams.number(stream_key);
     const std::uint32_t identity = tables::at_or_none(s.identity_of, i), site = tables::at_or_none(s.map.site_of, i);
     const std::uint32_t t = tokens.number(std::uint64_t{identity} << 32 | site);

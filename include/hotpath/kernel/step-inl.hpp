@@ -4,8 +4,10 @@
 #include <utility>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/core/text.hpp>
-#include <hotpath/model/launch.hpp>
+#include <hotpath/kernel/detail/on_track.hpp>
+#include <hotpath/kernel/interval.hpp>
 #include <hotpath/kernel/step.hpp>
+#include <hotpath/model/launch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
@@ -218,8 +220,10 @@ namespace steps {
 struct step_range {
   std::uint32_t annotation = 0, track = 0, around = no_index, inner = 0;  // around: the innermost range of the track that holds it; inner: ranges directly within
   std::uint32_t step = no_index;                                           // in step_set::steps
-  nanoseconds begin{}, end{};
+  nanoseconds begin{}, duration{};
   annotation_facts facts;
+
+  nanoseconds end() const { return begin + duration; }
 };
 inline bool speculative(stage s) { return s == stage::verify || s == stage::draft; }
 
@@ -230,7 +234,7 @@ inline std::vector<step_range> step_ranges(const model::timeline& t) {
   for (std::size_t i = 0; i < t.annotations.size(); ++i) {
     const model::annotation& a = t.annotations[i];
     if (a.kind == model::annotation_kind::gpu_user || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
-    step_range r{.annotation = static_cast<std::uint32_t>(i), .track = a.track, .begin = a.begin, .end = a.end(), .facts = parse_annotation(t.name(a.name))};
+    step_range r{.annotation = static_cast<std::uint32_t>(i), .track = a.track, .begin = a.begin, .duration = a.duration, .facts = parse_annotation(t.name(a.name))};
     if (r.facts.is != annotation_is::step && r.facts.is != annotation_is::profiler_step) continue;
     const std::size_t p = t.process_of(a.track);
     if (p >= has_engine.size()) has_engine.resize(p + 1);
@@ -243,7 +247,7 @@ inline std::vector<step_range> step_ranges(const model::timeline& t) {
   all.resize(kept);
   for (std::size_t i = 0; i < all.size(); ++i) {
     std::uint32_t around = i != 0 && all[i - 1].track == all[i].track ? static_cast<std::uint32_t>(i - 1) : no_index;
-    while (around != no_index && all[around].end < all[i].end) around = all[around].around;
+    while (around != no_index && all[around].end() < all[i].end()) around = all[around].around;
     if ((all[i].around = around) == no_index) continue;
     ++all[around].inner;
     if (speculative(all[around].facts.what) && !speculative(all[i].facts.what)) all[i].facts.what = all[around].facts.what;
@@ -325,7 +329,7 @@ class step_finder {
     for (const std::uint32_t i : order) {
       step_range& r = ranges_[i];
       r.step = static_cast<std::uint32_t>(out.steps.size());
-      step s{.what = r.facts.what, .annotation = t.annotations[r.annotation].name, .track = r.track, .process = t.process_of(r.track), .begin = r.begin, .end = r.end,
+      step s{.what = r.facts.what, .annotation = t.annotations[r.annotation].name, .track = r.track, .process = t.process_of(r.track), .begin = r.begin, .end = r.end(),
         .context_requests = r.facts.context_requests, .generation_requests = r.facts.generation_requests,
         .context_tokens = r.facts.context_tokens, .generation_tokens = r.facts.generation_tokens};
       host.add({s.process, s.what, r.step, s.begin, s.end});
@@ -335,15 +339,11 @@ class step_finder {
       if (into[i] != no_index) ranges_[i].step = ranges_[into[i]].step;
     host.sort();
   }
+  step_finder(const step_finder&) = delete;
+  step_finder& operator=(const step_finder&) = delete;
   // The innermost on the thread; else, in the process, the one that began last: engines may launch from a helper thread.
-  std::uint32_t at(std::uint32_t track, nanoseconds when) const {
-    const auto* const first = find_first_not(ranges_.data(), ranges_.data() + ranges_.size(), [=](const auto& r) { return r.track < track || (r.track == track && r.begin <= when); });
-    const auto from = static_cast<std::size_t>(first - ranges_.data());
-    if (last_.from != from || last_.track != track || when < last_.when)
-      last_ = {from, track, when, from != 0 && ranges_[from - 1].track == track ? static_cast<std::uint32_t>(from - 1) : no_index};
-    std::uint32_t& i = last_.found;
-    while (i != no_index && ranges_[i].end < when) i = ranges_[i].around;
-    last_.when = when;
+  std::uint32_t at(std::uint32_t track, nanoseconds when) {
+    const std::uint32_t i = by_track_.around(track, when, [&](std::uint32_t inner) { return ranges_[inner].around; });
     if (i != no_index) return ranges_[i].step;
     const window* w = host.around(t_.process_of(track), when);
     return w == nullptr ? no_index : w->step;
@@ -360,10 +360,9 @@ class step_finder {
   windows host;   // all steps
 
  private:
-  struct answer { std::size_t from = SIZE_MAX; std::uint32_t track = 0; nanoseconds when{}; std::uint32_t found = no_index; };
   const model::timeline& t_;
   std::vector<step_range> ranges_;
-  mutable answer last_;   // moments come nearly in order: a long way out is gone once
+  detail::on_track<step_range> by_track_{ranges_};
 };
 
 inline constexpr nanoseconds nearest_limit{20'000'000};  // 20 ms: beyond it, work of another step is as near
@@ -371,7 +370,7 @@ inline constexpr nanoseconds nearest_limit{20'000'000};  // 20 ms: beyond it, wo
 // Stages by other means than the launch, the surest first.
 class stage_fallback {
  public:
-  stage_fallback(const model::timeline& t, const step_set& s, const step_finder& steps, stage file) : file_(file) {
+  stage_fallback(const model::timeline& t, const step_set& s, step_finder& steps, stage file) : file_(file) {
     for (const bool on_gpu : {false, true}) {                     // the host's first: its copies on the GPU carry its External id
       for (const model::annotation& a : t.annotations) {
         if ((a.kind == model::annotation_kind::gpu_user) != on_gpu || a.kind == model::annotation_kind::mark || a.duration.ns <= 0) continue;
@@ -422,21 +421,18 @@ class stage_fallback {
 
 // Events are in the order (process, device, begin): the union of a step's intervals grows at its end, device by device.
 inline void sum_steps(const model::timeline& t, step_set& out) {
-  struct covered { nanoseconds to{}; std::uint16_t device = 0; };
-  std::vector<covered> state(out.steps.size());
+  struct open_step { running_union covered; std::uint16_t device = 0; };
+  std::vector<open_step> open(out.steps.size());
   model::call_kinds kind(t);
   for (std::size_t i = 0; i < t.gpu.size(); ++i) {
     if (out.step_of[i] == no_index) continue;
     const model::gpu_event& e = t.gpu[i];
     step& s = out.steps[out.step_of[i]];
-    covered& c = state[out.step_of[i]];
-    if (s.events == 0 || c.device != e.device) c = {e.begin, e.device};
+    open_step& o = open[out.step_of[i]];
+    if (o.device != e.device) o = {.covered = {}, .device = e.device};
     if (s.events == 0 || e.begin < s.gpu_begin) s.gpu_begin = e.begin;
     if (s.events == 0 || e.end() > s.gpu_end) s.gpu_end = e.end();
-    if (e.end() > c.to) {
-      s.gpu_busy += e.end() - (e.begin > c.to ? e.begin : c.to);
-      c.to = e.end();
-    }
+    s.gpu_busy += o.covered.add({e.begin, e.end()});
     ++s.events;
     if (e.kind == model::gpu_kind::graph) s.graph = true;
     const std::uint32_t call = out.launch_of[i];
@@ -475,7 +471,7 @@ HOTPATH_FN step_set find_steps(const model::timeline& t, step_options options) {
   out.step_of.assign(n, no_index), out.stage_of.assign(n, stage::all), out.source_of.assign(n, stage_source::none);
   model::launch_links launched = model::link_launches(t);
   out.launch_of = std::move(launched.call_of), out.duplicate_calls = launched.duplicate_calls, out.shared_ids = launched.shared;
-  const steps::step_finder steps(t, out);
+  steps::step_finder steps(t, out);
   const steps::stage_fallback fallback(t, out, steps, options.file_label);
   const hotpath::detail::id_index ops = steps::operators_of_unlaunched(t, out);
   for (std::size_t i = 0; i < n; ++i) {

@@ -54,7 +54,7 @@ HOTPATH_FN selection select(const subject& s, stage at) {
   for (const std::uint32_t i : s.chosen) {
     if (stage_at(s, i) != at) continue;
     out.events.push_back(i);
-    const std::uint64_t key = lane_key(s.trace->gpu[i]);
+    const std::uint64_t key = model::lane_of(s.trace->gpu[i]);
     if (key != recent[0] && key != recent[1] && key != recent[2] && key != recent[3]) keys.push_back(key), recent[next++ % 4] = key;
   }
   sort_unique(keys);
@@ -67,7 +67,7 @@ HOTPATH_FN selection select(const subject& s, stage at) {
   out.lane_of.reserve(out.events.size());
   std::uint32_t last = 0;
   for (const std::uint32_t i : out.events) {
-    const std::uint64_t key = lane_key(s.trace->gpu[i]);
+    const std::uint64_t key = model::lane_of(s.trace->gpu[i]);
     if (keys[last] != key) last = index_in(keys, key);
     out.lane_of.push_back(last);
   }

@@ -53,11 +53,6 @@ std::vector<gap> gaps(const subject& s, stage at);  // those that end with an ev
 // Ends of stage arrays that a subject built by hand may leave out.
 inline stage stage_at(const subject& s, std::uint32_t event) { return event < s.steps.stage_of.size() ? s.steps.stage_of[event] : stage::all; }
 inline std::uint32_t at_or_none(const std::vector<std::uint32_t>& v, std::uint32_t event) { return event < v.size() ? v[event] : no_index; }
-// Process, device and stream; of a trace that tells no streams, the track.
-inline std::uint64_t lane_key(const model::gpu_event& e) {
-  const std::uint32_t stream = e.stream != no_index ? e.stream : e.track | 1u << 31;
-  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | stream;
-}
 interval span_of(const model::gpu_event& e);        // clamped to +-73 years, so that no sum of a few overflows
 nanoseconds busy_of(const subject& s, const selection& v);
 double percent(nanoseconds part, nanoseconds whole); // 0 of nothing

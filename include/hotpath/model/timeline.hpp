@@ -48,6 +48,12 @@ struct gpu_event {
 };
 static_assert(sizeof(gpu_event) == 64);
 
+// Where work of a GPU stands in line: process, device and stream; in a trace that tells no streams, the track.
+template <class E>
+constexpr std::uint64_t lane_of(const E& e) {
+  return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | (e.stream != no_index ? e.stream : e.track | 1u << 31);
+}
+
 // What few events of a trace differ in: interned, so that an event pays four bytes for it.
 struct gpu_detail {
   std::uint32_t grid[3] = {}, block[3] = {};        // 0: not told

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath/trace/torch-inl.hpp - bodies of torch.hpp.
 #pragma once
-#include <unistd.h>
 #include <cstring>
 #include <hotpath/core/detail/id_index.hpp>
-#include <hotpath/core/sort.hpp>
-#include <hotpath/core/thread.hpp>
+#include <hotpath/trace/detail/torch_finish-inl.hpp>
+#include <hotpath/trace/detail/torch_reader.hpp>
 #include <hotpath/trace/detail/words.hpp>
-#include <hotpath/trace/file_name.hpp>
 #include <hotpath/trace/torch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -40,7 +38,6 @@ inline bool is_inside(std::string_view part, std::string_view whole) {
   return part.data() >= whole.data() && part.data() <= whole.data() + whole.size();
 }
 
-// An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
 HOTPATH_FN bool id_of(std::string_view text, std::uint64_t& out) {
   if (text.empty() || text.size() > 40) return false;
   std::uint64_t v = 0;
@@ -180,21 +177,6 @@ HOTPATH_FN std::uint32_t torch_builder::track_of(std::string_view pid, std::stri
     if (!tid.empty()) std::memcpy(seen->text + pid.size(), tid.data(), tid.size());
   }
   return track;
-}
-
-HOTPATH_FN std::uint32_t torch_builder::detail_of(const model::gpu_detail& d) {
-  const auto hash = [](const model::gpu_detail& x) {
-    std::uint64_t h = hotpath::detail::mix(std::uint64_t{x.grid[0]} << 32 | x.block[0], std::uint64_t{x.grid[1]} << 32 | x.block[1]);
-    h = hotpath::detail::mix(h, std::uint64_t{x.grid[2]} << 32 | x.block[2]);
-    h = hotpath::detail::mix(h, std::uint64_t{x.registers} << 32 | x.shared_bytes);
-    h = hotpath::detail::mix(h, std::uint64_t{x.collective} << 32 | x.group);
-    h = hotpath::detail::mix(h, static_cast<std::uint64_t>(x.occupancy * 1000 + 1000) << 32 | x.dtype);  // -1: not told
-    return hotpath::detail::mix(h, x.bytes ^ std::uint64_t{x.group_size} << 24 ^ std::uint64_t{x.copy_kind} << 56);
-  };
-  const auto next = static_cast<std::uint32_t>(out_.details.size());
-  const std::uint32_t at = detail_index_.insert(hash(d), next, [&](std::uint32_t i) { return out_.details[i] == d; }, [&](std::uint32_t i) { return hash(out_.details[i]); });
-  if (at == next) out_.details.push_back(d);
-  return at;
 }
 
 HOTPATH_FN void torch_builder::arg(json::reader& in, std::string_view key) {
@@ -422,14 +404,14 @@ HOTPATH_FN void torch_builder::store(const event_row& e) {
       g.kind = e.what == event_class::kernel ? (a.is_graph ? model::gpu_kind::graph : model::gpu_kind::kernel) : e.what == event_class::copy ? model::gpu_kind::copy : model::gpu_kind::set;
       if (e.what != event_class::kernel) copy_facts(out_.names[e.name], {}, args_.detail), args_.has_detail = args_used_ = true;
       else args_.detail.copy_kind = 0;
-      if (a.has_detail) g.detail = detail_of(a.detail);
+      if (a.has_detail) g.detail = detail_index_.intern(out_.details, a.detail);
       return out_.gpu.push_back(g);
     }
     case event_class::api: {
       model::api_call c{.begin = begin, .duration = duration, .correlation = a.correlation, .external = a.external, .name = e.name, .track = e.track};
       c.kernel = a.kernel;
       args_.detail.copy_kind = 0;
-      if (a.has_detail) c.detail = detail_of(a.detail);
+      if (a.has_detail) c.detail = detail_index_.intern(out_.details, a.detail);
       return out_.api.push_back(c);
     }
     case event_class::op: return out_.ops.push_back({.begin = begin, .duration = duration, .external = a.external, .name = e.name, .track = e.track});
@@ -463,7 +445,7 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
   for (std::size_t i = details.size(); i < o.details.size(); ++i) {
     model::gpu_detail d = o.details[i];
     d.collective = names[d.collective], d.group = names[d.group], d.dtype = names[d.dtype];
-    details.push_back(i == 0 ? 0 : detail_of(d));
+    details.push_back(detail_index_.intern(out_.details, d));
   }
   for (std::size_t i = from.categories_there_.size(); i < from.categories_.size(); ++i) from.categories_there_.push_back(category_of(from.categories_[i].text));
   const auto append = [&](auto& rows, auto& more, auto change) {
@@ -562,322 +544,6 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
       fact(key, value);
     }
 }
-
-// ---- behind the last event ------------------------------------------------------------------------------------------------------------
-
-// B and E of a track nest by time. An E closes the innermost open B of its name, or the innermost if it has none; what is open within is closed with it.
-HOTPATH_FN void torch_builder::match_halves() {
-  if (halves_.empty()) return;
-  sort_in_place(halves_, [](const event_row& a, const event_row& b) {
-    if (a.track != b.track) return a.track < b.track;
-    if (a.begin != b.begin) return a.begin < b.begin;
-    return a.byte < b.byte;
-  });
-  std::vector<std::size_t> open;
-  std::vector<std::uint32_t> open_of(out_.names.size());  // by name: an E that has no B is known at once
-  const auto close = [&](std::int64_t at, bool matched) {
-    event_row e = halves_[open.back()];
-    open.pop_back();
-    --open_of[e.name];
-    if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
-    ++categories_[e.category].count;
-    if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
-    args_ = e.args, args_used_ = true;
-    store(e);
-  };
-  for (std::size_t i = 0; i < halves_.size(); ++i) {
-    const event_row& e = halves_[i];
-    if (e.phase == 'B') {
-      open.push_back(i);
-      ++open_of[e.name];
-    } else {
-      std::size_t depth = e.name == 0 || open_of[e.name] != 0 ? open.size() : 0;
-      while (depth != 0 && e.name != 0 && halves_[open[depth - 1]].name != e.name) --depth;
-      if (depth == 0) {
-        out_.count(trace_fault::unmatched_end, e.byte);
-      } else {
-        while (open.size() > depth) close(e.begin, false);
-        close(e.begin, true);
-      }
-    }
-    if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
-      while (!open.empty()) close(e.begin, false);
-  }
-  halves_.clear();
-}
-
-// SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
-HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
-  constexpr std::uint32_t most_processes = UINT16_MAX;
-  std::vector<name_id> prefixes;
-  hotpath::detail::id_index number_of;
-  std::uint64_t beyond = 0;
-  for (model::track& t : out_.tracks) {
-    const std::string_view p = process_of_pid(out_.names[t.pid]);
-    if (p.empty()) continue;
-    const name_id id = out_.names.intern(p);
-    const std::uint32_t i = (std::min)(number_of.number(id), most_processes);
-    if (i == most_processes) ++beyond;
-    else if (i == prefixes.size()) prefixes.push_back(id);
-    t.process = static_cast<std::uint16_t>((std::min)(i, most_processes - 1));
-  }
-  out_.count(trace_fault::unknown_process, std::nullopt, "the file has more processes than can be told apart: the tracks of those beyond the limit are with the last one", beyond);
-  out_.processes.resize((std::max)(prefixes.size(), std::size_t{1}));
-  for (std::size_t i = 0; i < out_.processes.size(); ++i) {
-    model::process& p = out_.processes[i];
-    p.source.assign(base_name(path));
-    if (base_given_) p.unix_offset = nanoseconds{base_ns_};
-    if (i < prefixes.size()) {
-      const std::string_view label = out_.names[prefixes[i]];
-      p.label = prefixes[i];
-      std::uint64_t rank = 0;
-      if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
-    }
-  }
-  if (prefixes.empty()) {
-    model::process& p = out_.processes[0];
-    p.rank = out_.about.rank;
-    if (!p.rank) p.rank = rank_of_name(path), p.rank_from_name = p.rank.has_value();
-  }
-  // The host process is the one that most calls, operators or frames are of.
-  std::vector<std::uint64_t> host(out_.tracks.size());
-  for (const auto& r : out_.api) ++host[r.track];
-  for (const auto& r : out_.ops) ++host[r.track];
-  for (const auto& r : out_.frames) ++host[r.track];
-  std::vector<std::uint64_t> most(out_.processes.size());
-  for (std::size_t i = 0; i < out_.tracks.size(); ++i)
-    if (const auto p = out_.tracks[i].process; host[i] > most[p]) most[p] = host[i], out_.processes[p].pid = out_.tracks[i].pid;
-  for (const metadata& m : metadata_) {
-    model::track& t = out_.tracks[m.track];
-    model::process& p = out_.processes[t.process];
-    if (m.what == 2) t.name = m.text;
-    else if (m.what == 0 && t.pid == p.pid && p.pid != 0) p.name = m.text;
-    else if (m.what == 1 && t.pid == p.pid && p.pid != 0 && prefixes.empty()) p.label = m.text;
-  }
-  if (!prefixes.empty()) {
-    for (auto& g : out_.gpu) g.process = out_.tracks[g.track].process;
-    for (auto& s : out_.syncs) s.process = out_.tracks[s.track].process;
-  }
-  // Without a base, times near today's are times since 1970.
-  nanoseconds first{};
-  if (!out_.api.empty()) first = out_.api[0].begin;
-  else if (!out_.gpu.empty()) first = out_.gpu[0].begin;
-  else if (!out_.ops.empty()) first = out_.ops[0].begin;
-  constexpr std::int64_t since_2001 = 1'000'000'000'000'000'000;
-  if (!base_given_ && first.ns > since_2001)
-    for (model::process& p : out_.processes) p.clock = model::clock_kind::unix_time, p.unix_offset = nanoseconds{0};
-}
-
-HOTPATH_FN void torch_builder::find_duplicates() {
-  struct call { std::uint64_t id; std::uint16_t process; };
-  std::vector<call> calls;
-  calls.reserve(out_.api.size());
-  for (const model::api_call& c : out_.api)
-    if (c.correlation != no_id && c.correlation != 0) calls.push_back({c.correlation, out_.tracks[c.track].process});
-  sort_in_place(calls, [](const call& a, const call& b) { return a.process != b.process ? a.process < b.process : a.id < b.id; });
-  std::uint64_t twice = 0;
-  for (std::size_t i = 1; i < calls.size(); ++i) twice += calls[i].id == calls[i - 1].id && calls[i].process == calls[i - 1].process;
-  out_.count(trace_fault::duplicate_correlation, std::nullopt, "several API calls of one process have the same correlation id; the first of them is used", twice);
-}
-
-HOTPATH_FN void torch_builder::find_engine() {
-  constexpr struct { std::string_view word, engine; } signs[] = {
-      {"sglang/", "sglang"}, {"vllm/", "vllm"}, {"tensorrt_llm/", "trtllm"}, {"tokenspeed/", "tokenspeed"}};
-  std::uint64_t found[4] = {};
-  const auto names = static_cast<name_id>((std::min)(out_.names.size(), std::size_t{100'000}));
-  for (name_id i = 0; i < names; ++i)
-    for (std::size_t s = 0; s < 4; ++s) found[s] += out_.names[i].find(signs[s].word) != std::string_view::npos;
-  std::size_t best = 0;
-  for (std::size_t s = 1; s < 4; ++s)
-    if (found[s] > found[best]) best = s;
-  if (found[best] != 0) out_.about.engine_hint = signs[best].engine;
-  else if (!root_words_.empty()) out_.about.engine_hint = root_words_.front();
-}
-
-HOTPATH_FN void torch_builder::finish(std::string_view path) {
-  match_halves();
-  find_processes(path);
-  find_duplicates();
-  find_engine();
-  model::trace_about& a = out_.about;
-  a.file.assign(path);
-  a.events = events_;
-  for (unsigned c = 0; c < 256; ++c)
-    if (phases_[c] != 0) a.by_phase.emplace_back(static_cast<char>(c), phases_[c]);
-  for (const category& c : categories_)
-    if (c.count != 0) a.by_category.emplace_back(c.text, c.count);
-  // Names beyond the limit, counted by event: the number does not depend on who read what.
-  if (out_.names.refused() != 0) {
-    const name_id beyond = out_.names.find(name_table::beyond_limit);
-    std::uint64_t shared = 0;
-    const auto look = [&](const auto& rows) {
-      for (const auto& r : rows) shared += r.name == beyond;
-    };
-    look(out_.gpu), look(out_.api), look(out_.ops), look(out_.frames), look(out_.annotations), look(out_.syncs);
-    out_.count(trace_fault::too_many_names, std::nullopt, "events beyond the limit of distinct names share one", shared);
-  }
-  out_.sort();
-}
-
-// ---- threads --------------------------------------------------------------------------------------------------------------------------
-
-// Every thread does whatever is due: the next chunk in order is appended, the source is read, a chunk is parsed ahead of its turn.
-class torch_reader {
- public:
-  torch_reader(byte_source source, std::string_view path, const read_options& o)
-      : source_(source), path_(path), options_(o), chunks_(source, o), builder_(timeline_, o), document_(builder_, o) {
-    threads_ = o.threads;
-    if (threads_ == 0) threads_ = ::sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 2 : 1;
-    if (threads_ > 8) threads_ = 8;
-  }
-  torch_reader(const torch_reader&) = delete;
-  torch_reader& operator=(const torch_reader&) = delete;
-  ~torch_reader() {
-    for (slot* s : slots_) delete s;
-  }
-
-  result<model::timeline> run() {
-    if (threads_ == 1) {
-      for (text_chunk c; chunks_.fill(c) && !document_.failed();) {
-        tell();
-        document_.feed(c.text(), c.last);
-      }
-    } else {
-      for (unsigned i = 0; i < threads_ + 2; ++i) slots_.push_back(new slot(options_));
-      std::vector<threading::thread> helpers(threads_ - 1);
-      // Whatever ends this block: no helper outlives it.
-      struct ending {
-        torch_reader& reader;
-        std::vector<threading::thread>& helpers;
-        ~ending() {
-          {
-            const threading::lock held(reader.mutex_);
-            reader.over_ = true;
-          }
-          reader.changed_.notify_all();
-          for (threading::thread& t : helpers) t.join();
-        }
-      } const all_end{*this, helpers};
-      for (threading::thread& t : helpers) t.start([this] { work(); });  // fewer threads than wished: the others do the work
-      work();
-    }
-    if (document_.failed()) {
-      error e = *document_.failed();
-      if (e.source.empty()) e.source.assign(path_);
-      return e;
-    }
-    if (!document_.found_events()) {
-      error e = no_events(document_.about);
-      e.source.assign(path_);
-      return e;
-    }
-    if (chunks_.over_limit()) count_text_limit(timeline_, options_);
-    timeline_.about.format = document_.about.array_root ? model::trace_format::chrome : model::trace_format::torch;
-    timeline_.about.text_bytes = document_.about.text_bytes;
-    builder_.finish(path_);
-    return std::move(timeline_);
-  }
-
- private:
-  enum class state : std::uint8_t { free, filling, filled, parsing, parsed, merging };
-  struct slot {
-    explicit slot(const read_options& o) : builder(part, o, true), in({}, o.strict ? json::mode::strict : json::mode::tolerant_text) {}
-    text_chunk text;
-    model::timeline part;
-    torch_builder builder;
-    json::reader in;
-    where at = where::events_value;
-    stopped end{stop::text_end, 0, 0};
-    std::uint64_t number = 0;
-    state is = state::free;
-  };
-
-  void tell() {
-    if (options_.progress != nullptr && source_.done != nullptr) options_.progress(options_.context, source_.done(source_.self), source_.total);
-  }
-
-  void work() {
-    threading::lock held(mutex_);
-    while (!over_) {
-      if (slot* s = due()) {
-        s->is = state::merging;
-        held.let_go();
-        const bool go_on = append(*s);
-        held.take();
-        s->is = state::free;
-        ++next_;
-        if (!go_on || s->text.last) over_ = true;
-        changed_.notify_all();
-      } else if (slot* empty = !reading_ && !read_all_ ? find(state::free) : nullptr) {
-        empty->is = state::filling;
-        reading_ = true;
-        held.let_go();
-        const bool got = chunks_.fill(empty->text);
-        tell();
-        held.take();
-        reading_ = false;
-        read_all_ = !got || empty->text.last;
-        empty->number = filled_++;
-        empty->is = empty->text.at_event ? state::filled : state::parsed;  // the prolog cannot be parsed ahead
-        if (!empty->text.at_event) empty->end = {stop::text_end, 0, 0};
-        changed_.notify_all();
-      } else if (slot* s2 = find(state::filled)) {
-        s2->is = state::parsing;
-        held.let_go();
-        s2->at = where::events_value;
-        s2->end = scan_events(s2->in, s2->text.text(), 0, s2->text.offset, s2->at, s2->builder);
-        held.take();
-        s2->is = state::parsed;
-        changed_.notify_all();
-      } else {
-        changed_.wait(held, [&] { return over_ || due() != nullptr || find(state::filled) != nullptr || (!reading_ && !read_all_ && find(state::free) != nullptr); });
-      }
-    }
-  }
-
-  slot* due() {
-    for (slot* s : slots_)
-      if (s->number == next_ && s->is == state::parsed) return s;
-    return nullptr;
-  }
-  slot* find(state wanted) {
-    slot* first = nullptr;
-    for (slot* s : slots_)
-      if (s->is == wanted && (first == nullptr || s->number < first->number)) first = s;
-    return first;
-  }
-
-  // In order. What was parsed ahead counts only if the document stood at an event there.
-  bool append(slot& s) {
-    const std::string_view text = s.text.text();
-    if (s.text.at_event && document_.at_event()) {
-      builder_.merge(s.builder);
-      document_.skip_events(s.end.at, s.at);
-      if (s.end.at != text.size() || s.end.why != stop::text_end || s.text.last) {
-        if (s.end.why == stop::array_end) document_.close_events(text.substr(s.end.at), s.text.last);
-        else document_.feed(text.substr(s.end.at), s.text.last);
-      }
-    } else {
-      s.builder.clear(true);
-      document_.feed(text, s.text.last);
-    }
-    return !document_.failed();
-  }
-
-  byte_source source_;
-  std::string_view path_;
-  read_options options_;
-  chunker chunks_;
-  model::timeline timeline_;
-  torch_builder builder_;
-  document<torch_builder> document_;
-  unsigned threads_ = 1;
-  std::vector<slot*> slots_;
-  threading::mutex mutex_;
-  threading::condition changed_;
-  std::uint64_t next_ = 0, filled_ = 0;
-  bool reading_ = false, read_all_ = false, over_ = false;
-};
 
 }  // namespace detail
 

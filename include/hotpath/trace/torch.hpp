@@ -12,6 +12,7 @@
 #include <vector>
 #include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/model/timeline.hpp>
+#include <hotpath/trace/detail/detail_table.hpp>
 #include <hotpath/trace/scan.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -20,6 +21,8 @@ namespace detail {
 
 enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annotation, gpu_annotation, sync, other };
 event_class class_of(std::string_view category);
+// An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
+bool id_of(std::string_view text, std::uint64_t& out);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {
@@ -81,7 +84,6 @@ class torch_builder {
   std::uint32_t find_category(std::string_view text);
   std::uint32_t track_of(std::string_view pid, std::string_view tid);
   std::uint32_t track_row(name_id pid, name_id tid);
-  std::uint32_t detail_of(const model::gpu_detail& d);
   void match_halves();
   void find_processes(std::string_view path);
   void find_duplicates();
@@ -99,7 +101,8 @@ class torch_builder {
   std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
   std::vector<event_row> halves_;                 // B and E
-  hotpath::detail::row_index track_index_, detail_index_, category_index_;
+  hotpath::detail::row_index track_index_, category_index_;
+  detail_table detail_index_;
   seen_track seen_[16];
   // Of builders that are merged into this one: what their numbers are here.
   std::vector<name_id> names_there_;

@@ -68,9 +68,9 @@ class perfetto_writer {
  private:
   enum category : std::uint8_t { kernel = 1, memcpy, memset, runtime, driver, op, python, user, gpu_user, sync };
   static constexpr std::string_view categories[] = {"kernel", "gpu_memcpy", "gpu_memset", "cuda_runtime", "cuda_driver", "cpu_op", "python_function", "user_annotation", "gpu_user_annotation", "cuda_sync"};
-  enum argument : std::uint8_t { correlation = 1, external, graph, graph_node, grid, block, registers, shared, occupancy, collective, group, group_size, dtype, elements, bytes, launched, domain, open };
+  enum argument : std::uint8_t { correlation = 1, external, graph, graph_node, grid, block, registers, shared, occupancy, collective, group, group_size, dtype, elements, bytes, direction, source_memory, target_memory, launched, domain, open };
   static constexpr std::string_view arguments[] = {"correlation", "External id", "graph id", "graph node id", "grid", "block", "registers per thread", "shared memory", "est. achieved occupancy %", "Collective name",
-    "Process Group Name", "Group size", "dtype", "In msg nelems", "bytes", "kernel", "domain", "open"};
+    "Process Group Name", "Group size", "dtype", "In msg nelems", "bytes", "kind", "source memory", "target memory", "kernel", "domain", "open"};
   static constexpr std::size_t most_lanes = 64;
 
   // ---- packets: Trace{1: TracePacket}
@@ -129,11 +129,13 @@ class perfetto_writer {
   }
   void places() {
     const std::size_t n = t_.processes.empty() ? 1 : t_.processes.size();
+    hotpath::detail::id_index taken;
     for (std::size_t p = 0; p < n; ++p) {
       const model::process at = p < t_.processes.size() ? t_.processes[p] : model::process{};
-      std::int64_t pid = number_of(t_.name(at.pid), -1, INT32_MAX);
-      for (const std::int64_t other : pids_) if (other == pid) pid = -1;
-      if (pid <= 0) pid = 2'000'000'000 + static_cast<std::int64_t>(p);  // beyond the pids of Linux
+      std::int64_t pid = number_of(t_.name(at.pid), -1, 1'999'999'999);
+      bool fresh = false;
+      taken.insert(0, static_cast<std::uint64_t>(pid), 0, &fresh);
+      if (!fresh || pid <= 0) pid = 2'000'000'000 + static_cast<std::int64_t>(p);  // beyond the pids of Linux
       pids_.push_back(pid);
       std::string name;
       if (at.rank && n > 1) name.append("rank ").append(std::to_string(*at.rank)).append(" ");
@@ -150,12 +152,13 @@ class perfetto_writer {
   }
   std::uint64_t process_uuid(std::uint16_t p) const { return processes_[p < processes_.size() ? p : 0]; }
   std::uint64_t device_uuid(std::uint16_t p, std::uint16_t device) {
-    for (const place& d : devices_) if (d.process == p && d.device == device) return d.uuid;
+    const std::uint32_t next = static_cast<std::uint32_t>(devices_.size()), at = device_index_.insert(p, device, next);
+    if (at != next) return devices_[at];
     std::string name = "GPU ";
     name.append(std::to_string(device));
     for (const model::device& d : t_.devices) if (d.process == p && d.ordinal == device && !d.name.empty()) name.append(" ").append(d.name);
-    devices_.push_back({describe(process_uuid(p), name), p, device});
-    return devices_.back().uuid;
+    devices_.push_back(describe(process_uuid(p), name));
+    return devices_.back();
   }
 
   // ---- slices
@@ -250,6 +253,8 @@ class perfetto_writer {
     if (d.group_size != 0) add(out, group_size, d.group_size);
     if (d.dtype != 0) add(out, dtype, t_.name(d.dtype));
     if (d.bytes != 0) add(out, d.collective != 0 ? elements : bytes, d.bytes);
+    const auto one_of = [&](argument name, std::uint8_t v, const auto& words) { if (v != 0 && v < std::size(words)) add(out, name, words[v]); };
+    one_of(direction, d.copy_kind, copy_directions), one_of(source_memory, d.source_memory, memory_kinds), one_of(target_memory, d.target_memory, memory_kinds);
     return details_[i] = std::move(out.bytes);
   }
 
@@ -329,21 +334,19 @@ class perfetto_writer {
   }
 
   // ---- streams, GPU annotations, synchronizations
-  template <class E>
-  static std::uint64_t where(const E& e) { return std::uint64_t{e.process} << 48 | std::uint64_t{e.device} << 32 | e.stream; }
   // GPU events by stream, and which of them will have no lane: an arrow to one must not begin.
   void order_streams() {
     for (std::size_t i = 0; i < t_.gpu.size(); ++i) order_.push_back(static_cast<std::uint32_t>(i));
     sort_in_place(order_, [&](std::uint32_t x, std::uint32_t y) {
       const model::gpu_event &a = t_.gpu[x], &b = t_.gpu[y];
-      return where(a) != where(b) ? where(a) < where(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
+      return model::lane_of(a) != model::lane_of(b) ? model::lane_of(a) < model::lane_of(b) : a.begin != b.begin ? a.begin < b.begin : x < y;
     });
     std::int64_t ends[most_lanes];
     std::size_t busy = 0;
     const model::gpu_event* last = nullptr;
     for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
-      if (last == nullptr || where(*last) != where(e)) busy = 0;
+      if (last == nullptr || model::lane_of(*last) != model::lane_of(e)) busy = 0;
       last = &e;
       for (std::size_t k = 0; k < busy;)
         if (ends[k] <= e.begin.ns) ends[k] = ends[--busy];
@@ -357,7 +360,7 @@ class perfetto_writer {
     std::uint64_t current = 0;
     for (const std::uint32_t i : order_) {
       const model::gpu_event& e = t_.gpu[i];
-      if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream)), current = where(e), first = false;
+      if (first || model::lane_of(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream, e.track)), current = model::lane_of(e), first = false;
       const category what = e.kind == model::gpu_kind::copy ? memcpy : e.kind == model::gpu_kind::set ? memset : kernel;
       put_slice({e.begin.ns, e.end().ns, e.name, what}, false, [&](proto& event) {
         add_id(event, correlation, e.correlation), add_id(event, external, e.external);
@@ -380,8 +383,7 @@ class perfetto_writer {
     for (const std::uint32_t i : annotations) {
       const model::annotation& e = t_.annotations[i];
       if (first || of(e) != current) {
-        std::string name = e.stream != model::no_index || e.track >= t_.tracks.size() ? stream_name(e.stream) : "stream " + std::string(t_.name(t_.tracks[e.track].tid));
-        track(device_uuid(t_.process_of(e.track), e.track < device_of_.size() ? device_of_[e.track] : std::uint16_t{0}), name.append(" annotations")), current = of(e), first = false;
+        track(device_uuid(t_.process_of(e.track), e.track < device_of_.size() ? device_of_[e.track] : std::uint16_t{0}), stream_name(e.stream, e.track) + " annotations"), current = of(e), first = false;
       }
       put_slice({e.begin.ns, e.end().ns, e.name, gpu_user}, true, [&](proto& event) { add_id(event, external, e.external); });
     }
@@ -390,17 +392,21 @@ class perfetto_writer {
     for (std::size_t i = 0; i < t_.syncs.size(); ++i) syncs.push_back(static_cast<std::uint32_t>(i));
     sort_in_place(syncs, [&](std::uint32_t x, std::uint32_t y) {
       const model::sync_event &a = t_.syncs[x], &b = t_.syncs[y];
-      return where(a) != where(b) ? where(a) < where(b) : x < y;
+      return model::lane_of(a) != model::lane_of(b) ? model::lane_of(a) < model::lane_of(b) : x < y;
     });
     first = true;
     for (const std::uint32_t i : syncs) {
       const model::sync_event& e = t_.syncs[i];
-      if (first || where(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream) + " synchronizations"), current = where(e), first = false;
+      if (first || model::lane_of(e) != current) track(device_uuid(e.process, e.device), stream_name(e.stream, e.track) + " synchronizations"), current = model::lane_of(e), first = false;
       put_slice({e.begin.ns, e.end().ns, e.name, sync}, false, [&](proto& event) { add_id(event, correlation, e.correlation); });
     }
     track(0, {});
   }
-  static std::string stream_name(std::uint32_t stream) { return stream == model::no_index ? "no stream" : "stream " + std::to_string(stream); }
+  std::string stream_name(std::uint32_t stream, std::uint32_t track) const {
+    if (stream != model::no_index) return "stream " + std::to_string(stream);
+    const std::string_view tid = track < t_.tracks.size() ? t_.name(t_.tracks[track].tid) : std::string_view();
+    return tid.empty() || tid.starts_with('-') ? "no stream" : "stream " + std::string(tid);   // -1: a context's synchronization
+  }
 
   bool in_order() const {
     const auto check = [](const auto& events, auto key) {
@@ -418,10 +424,6 @@ class perfetto_writer {
     return check(t_.syncs, [](const auto& e) { return std::uint32_t{e.process} << 16 | e.device; }) && nested(t_.api) && nested(t_.ops) && nested(t_.frames) && nested(t_.annotations);
   }
 
-  struct place {
-    std::uint64_t uuid;
-    std::uint16_t process, device;
-  };
   const model::timeline& t_;
   byte_sink sink_;
   perfetto_options options_;
@@ -430,13 +432,14 @@ class perfetto_writer {
   std::uint64_t uuid_ = 0, parent_ = 0;
   std::vector<std::int64_t> pids_;            // by process
   std::vector<std::uint64_t> processes_;      // uuids
-  std::vector<place> devices_;
+  std::vector<std::uint64_t> devices_;        // uuids
   std::vector<std::uint16_t> device_of_;      // by track
   std::vector<lane> lanes_;
   std::vector<bool> known_, launched_;        // by name id; by GPU event
   std::vector<std::string> details_;          // by detail
   rows<launch_link> links_;
   rows<std::uint32_t> order_;                 // GPU events by stream and begin
+  hotpath::detail::id_index device_index_;    // in devices_, by process and ordinal
   hotpath::detail::id_index threads_;         // numbers of threads that are taken, by process
   bool refused_ = false;
 };
