@@ -570,14 +570,16 @@ class rows {
   }
   void append(std::span<const T> more) {
     if (more.empty()) return;
-    const T* from = more.data();
     if (const std::size_t want = size_ + more.size(); want > capacity_) {
-      const std::size_t by_half = capacity_ + capacity_ / 2;
-      const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(from) - reinterpret_cast<std::uintptr_t>(data_);  // it may lie in this array
-      reserve(want > by_half ? want : by_half);
-      if (at < size_ * sizeof(T)) from = data_ + at / sizeof(T);
+      const std::size_t by_half = capacity_ + capacity_ / 2, room = want > by_half ? want : by_half;
+      if (more.data() >= data_ && more.data() < data_ + size_) {  // of this array, which growing would move away
+        rows grown;
+        grown.reserve(room), grown.append(*this), grown.append(more);
+        return void(*this = std::move(grown));
+      }
+      reserve(room);
     }
-    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(from), more.size() * sizeof(T));
+    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(more.data()), more.size() * sizeof(T));
     size_ += more.size();
   }
   void reserve(std::size_t n) {
@@ -5112,7 +5114,7 @@ struct event_args {
   model::gpu_detail detail;
 };
 
-// One event, of ph X, or half of one, of ph B or E.
+// One event, of ph X, or half of one, of ph B or E: 48 bytes.
 struct event_row {
   std::int64_t begin = 0, duration = 0;
   std::uint64_t byte = 0;
@@ -5121,7 +5123,7 @@ struct event_row {
   std::uint32_t category = 0;
   event_class what = event_class::other;
   char phase = 'X';
-  event_args args;
+  std::uint32_t args = model::no_index;           // of a B: in half_args_
 };
 
 // Reads events into a timeline, in the order of the file. Several may read pieces of one file, each into a timeline of its own; merge() then
@@ -5178,7 +5180,8 @@ class torch_builder {
   std::vector<category> categories_;
   std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
-  std::vector<event_row> halves_;                 // B and E
+  rows<event_row> halves_;                        // B and E
+  rows<event_args> half_args_;                    // of those B that have args: 128 bytes
   hotpath::detail::row_index track_index_, category_index_;
   detail_table detail_index_;
   seen_track seen_[16];
@@ -5240,7 +5243,7 @@ HOTPATH_FN void torch_builder::match_halves() {
     if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
     ++categories_[e.category].count;
     if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
-    args_ = e.args, args_used_ = true;
+    args_ = e.args != no_index ? half_args_[e.args] : event_args{}, args_used_ = true;
     store(e);
   };
   for (std::size_t i = 0; i < halves_.size(); ++i) {
@@ -5261,7 +5264,7 @@ HOTPATH_FN void torch_builder::match_halves() {
     if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
       while (!open.empty()) close(e.begin, false);
   }
-  halves_.clear();
+  halves_.clear(), half_args_.clear();
 }
 
 // SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
@@ -5759,7 +5762,7 @@ HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options
 HOTPATH_FN void torch_builder::clear(bool all) {
   out_.gpu.clear(), out_.api.clear(), out_.ops.clear(), out_.frames.clear(), out_.annotations.clear(), out_.syncs.clear();
   out_.lost.clear();
-  metadata_.clear(), halves_.clear();
+  metadata_.clear(), halves_.clear(), half_args_.clear();
   events_ = 0;
   for (std::uint64_t& n : phases_) n = 0;
   for (category& c : categories_) c.count = 0;
@@ -6026,7 +6029,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
   if (phase_ != 'E' && name_.size() > options_.names.bytes) out_.count(trace_fault::long_name, byte, "names were cut");
   if (phase_ == 'X') return store(e);
-  e.args = args_;
+  if (phase_ == 'B' && args_used_) e.args = static_cast<std::uint32_t>(half_args_.size()), half_args_.push_back(args_);
   halves_.push_back(e);
 }
 
@@ -6106,11 +6109,15 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
   append(out_.frames, o.frames, [](model::frame&) {});
   append(out_.annotations, o.annotations, [](model::annotation&) {});
   append(out_.syncs, o.syncs, [](model::sync_event&) {});
+  const auto first_args = static_cast<std::uint32_t>(half_args_.size());
+  for (event_args a : from.half_args_) {
+    a.kernel = names[a.kernel], a.sync_kind = names[a.sync_kind];
+    a.detail.collective = names[a.detail.collective], a.detail.group = names[a.detail.group], a.detail.dtype = names[a.detail.dtype];
+    half_args_.push_back(a);
+  }
   for (event_row e : from.halves_) {
     e.name = names[e.name], e.track = tracks[e.track], e.category = from.categories_there_[e.category];
-    e.args.kernel = names[e.args.kernel], e.args.sync_kind = names[e.args.sync_kind];
-    model::gpu_detail& d = e.args.detail;
-    d.collective = names[d.collective], d.group = names[d.group], d.dtype = names[d.dtype];
+    if (e.args != no_index) e.args += first_args;
     halves_.push_back(e);
   }
   for (const metadata& m : from.metadata_) metadata_.push_back({tracks[m.track], m.what, names[m.text]});

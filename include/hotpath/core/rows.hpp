@@ -42,14 +42,16 @@ class rows {
   }
   void append(std::span<const T> more) {
     if (more.empty()) return;
-    const T* from = more.data();
     if (const std::size_t want = size_ + more.size(); want > capacity_) {
-      const std::size_t by_half = capacity_ + capacity_ / 2;
-      const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(from) - reinterpret_cast<std::uintptr_t>(data_);  // it may lie in this array
-      reserve(want > by_half ? want : by_half);
-      if (at < size_ * sizeof(T)) from = data_ + at / sizeof(T);
+      const std::size_t by_half = capacity_ + capacity_ / 2, room = want > by_half ? want : by_half;
+      if (more.data() >= data_ && more.data() < data_ + size_) {  // of this array, which growing would move away
+        rows grown;
+        grown.reserve(room), grown.append(*this), grown.append(more);
+        return void(*this = std::move(grown));
+      }
+      reserve(room);
     }
-    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(from), more.size() * sizeof(T));
+    std::memcpy(static_cast<void*>(data_ + size_), static_cast<const void*>(more.data()), more.size() * sizeof(T));
     size_ += more.size();
   }
   void reserve(std::size_t n) {

@@ -112,7 +112,7 @@ HOTPATH_FN torch_builder::torch_builder(model::timeline& out, const read_options
 HOTPATH_FN void torch_builder::clear(bool all) {
   out_.gpu.clear(), out_.api.clear(), out_.ops.clear(), out_.frames.clear(), out_.annotations.clear(), out_.syncs.clear();
   out_.lost.clear();
-  metadata_.clear(), halves_.clear();
+  metadata_.clear(), halves_.clear(), half_args_.clear();
   events_ = 0;
   for (std::uint64_t& n : phases_) n = 0;
   for (category& c : categories_) c.count = 0;
@@ -379,7 +379,7 @@ HOTPATH_FN void torch_builder::emit(std::uint64_t byte) {
   e.name = name_.empty() ? 0 : out_.names.intern(name_, name_hash_);
   if (phase_ != 'E' && name_.size() > options_.names.bytes) out_.count(trace_fault::long_name, byte, "names were cut");
   if (phase_ == 'X') return store(e);
-  e.args = args_;
+  if (phase_ == 'B' && args_used_) e.args = static_cast<std::uint32_t>(half_args_.size()), half_args_.push_back(args_);
   halves_.push_back(e);
 }
 
@@ -459,11 +459,15 @@ HOTPATH_FN void torch_builder::merge(torch_builder& from) {
   append(out_.frames, o.frames, [](model::frame&) {});
   append(out_.annotations, o.annotations, [](model::annotation&) {});
   append(out_.syncs, o.syncs, [](model::sync_event&) {});
+  const auto first_args = static_cast<std::uint32_t>(half_args_.size());
+  for (event_args a : from.half_args_) {
+    a.kernel = names[a.kernel], a.sync_kind = names[a.sync_kind];
+    a.detail.collective = names[a.detail.collective], a.detail.group = names[a.detail.group], a.detail.dtype = names[a.detail.dtype];
+    half_args_.push_back(a);
+  }
   for (event_row e : from.halves_) {
     e.name = names[e.name], e.track = tracks[e.track], e.category = from.categories_there_[e.category];
-    e.args.kernel = names[e.args.kernel], e.args.sync_kind = names[e.args.sync_kind];
-    model::gpu_detail& d = e.args.detail;
-    d.collective = names[d.collective], d.group = names[d.group], d.dtype = names[d.dtype];
+    if (e.args != no_index) e.args += first_args;
     halves_.push_back(e);
   }
   for (const metadata& m : from.metadata_) metadata_.push_back({tracks[m.track], m.what, names[m.text]});

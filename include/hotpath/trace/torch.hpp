@@ -34,7 +34,7 @@ struct event_args {
   model::gpu_detail detail;
 };
 
-// One event, of ph X, or half of one, of ph B or E.
+// One event, of ph X, or half of one, of ph B or E: 48 bytes.
 struct event_row {
   std::int64_t begin = 0, duration = 0;
   std::uint64_t byte = 0;
@@ -43,7 +43,7 @@ struct event_row {
   std::uint32_t category = 0;
   event_class what = event_class::other;
   char phase = 'X';
-  event_args args;
+  std::uint32_t args = model::no_index;           // of a B: in half_args_
 };
 
 // Reads events into a timeline, in the order of the file. Several may read pieces of one file, each into a timeline of its own; merge() then
@@ -100,7 +100,8 @@ class torch_builder {
   std::vector<category> categories_;
   std::uint32_t last_category_[32] = {};          // by length of the text
   std::vector<metadata> metadata_;
-  std::vector<event_row> halves_;                 // B and E
+  rows<event_row> halves_;                        // B and E
+  rows<event_args> half_args_;                    // of those B that have args: 128 bytes
   hotpath::detail::row_index track_index_, category_index_;
   detail_table detail_index_;
   seen_track seen_[16];

@@ -30,7 +30,7 @@ HOTPATH_FN void torch_builder::match_halves() {
     if (!matched) out_.count(trace_fault::unmatched_begin, e.byte);
     ++categories_[e.category].count;
     if (__builtin_sub_overflow(at, e.begin, &e.duration)) return out_.count(trace_fault::bad_time, e.byte);
-    args_ = e.args, args_used_ = true;
+    args_ = e.args != no_index ? half_args_[e.args] : event_args{}, args_used_ = true;
     store(e);
   };
   for (std::size_t i = 0; i < halves_.size(); ++i) {
@@ -51,7 +51,7 @@ HOTPATH_FN void torch_builder::match_halves() {
     if (i + 1 == halves_.size() || halves_[i + 1].track != e.track)
       while (!open.empty()) close(e.begin, false);
   }
-  halves_.clear();
+  halves_.clear(), half_args_.clear();
 }
 
 // SGLang merges the ranks of a run into one file and puts "[TP00] " (TP, DP, PP, EP, joined by -) before each pid.
