@@ -128,14 +128,22 @@ void say(std::string_view words);                                  // "hotpath: 
 exit_code fail(const hotpath::error& e, exit_code code);           // says the error, gives the code
 exit_code usage(const std::string& words);                         // for flags that make no sense together
 exit_code code_of(const hotpath::error& e);                        // of an error about a file or a flag
-// All of it on stdout. False: not possible; said, unless nobody reads any more (a closed pipe).
+// All of it on stdout. False: stdout does not take it, which is said. A reader that left (a closed pipe) is no failure: the rest has no reader.
 bool print(std::string_view data);
+bool nobody_reads();                                               // stdout is a pipe whose reader left: what only writes there may end
+exit_code ending(exit_code code);                                  // of the process: internal where stdout did not take what was printed
 
 struct terminal {
   bool color = false, ascii = false, is_terminal = false;
   std::size_t width = 80;
 };
 terminal terminal_of(int descriptor);                              // NO_COLOR, TERM=dumb, COLUMNS, the locale's character set
+
+// Asked before anything is read: may the file at `path` be made, or replaced? Not (usage) where it is one of `inputs` by device and inode, whatever
+// their names, nor where its name ends as a packed file's that would not be one; not (unreadable) where it is a folder or a link, or not writable,
+// for root neither. `gzip`: who writes packs what ends in .gz.
+hotpath::result<void> may_write(const std::string& path, const std::vector<std::string>& inputs, bool gzip = false);
+bool is_gzip_name(std::string_view path);
 
 // A file that appears whole or not at all; "-" is stdout. It replaces a regular file, and never follows a symbolic link.
 class output_file {
@@ -149,7 +157,7 @@ class output_file {
   hotpath::result<void> close();                                   // the file has its name only after this
 
  private:
-  hotpath::error trouble(const char* doing) const;
+  hotpath::error trouble() const;
   std::string path_, temporary_;
   int descriptor_ = -1, errno_ = 0;
 };
@@ -159,6 +167,11 @@ hotpath::result<std::string> format_of(const output_flags& o, std::vector<std::s
 hotpath::result<std::uint64_t> read_count(std::string_view flag, std::string_view value, std::uint64_t lo, std::uint64_t hi);
 hotpath::result<double> read_number(std::string_view flag, std::string_view value, double lo, double hi);
 hotpath::result<hotpath::nanoseconds> read_seconds(std::string_view flag, std::string_view value);      // 30, 0.5, 500ms, 2m
+// A part of a trace: "20..60" or "20ms-60ms" since its first GPU event; bare numbers, between dots only, are milliseconds. Either end may be left out.
+struct time_span {
+  std::optional<hotpath::nanoseconds> from, to;
+};
+hotpath::result<time_span> read_range(std::string_view flag, std::string_view value);
 hotpath::result<hotpath::model::slo> read_slo(std::string_view value);                                  // ttft=500ms,tpot=50ms,e2e=30s
 hotpath::result<std::string> read_engine(const std::string& value);                                                    // --engine; auto: empty
 hotpath::result<std::optional<double>> read_gate(const given& value);                                   // --gate, --gate 0.95, --gate 95%

@@ -66,11 +66,24 @@ exit_code code_of(const error& e) {
   }
 }
 
+namespace {
+int stdout_errno = 0;   // the first failure; what follows is not tried
+bool write_stdout(std::string_view bytes) {
+  if (stdout_errno == 0 && !write_all(1, bytes)) stdout_errno = errno;
+  return stdout_errno == 0;
+}
+}  // namespace
+
 bool print(std::string_view data) {
-  if (write_all(1, data)) return true;
-  if (errno != EPIPE && errno != EBADF) say(std::string("cannot write to stdout: ") + std::strerror(errno));
+  const bool known = stdout_errno != 0;
+  if (write_stdout(data) || nobody_reads()) return true;
+  if (!known) say(std::string("stdout: cannot write: ") + std::strerror(stdout_errno));
   return false;
 }
+
+bool nobody_reads() { return stdout_errno == EPIPE; }
+
+exit_code ending(exit_code code) { return stdout_errno == 0 || nobody_reads() ? code : exit_code::internal; }
 
 terminal terminal_of(int descriptor) {
   terminal t;
@@ -94,14 +107,44 @@ terminal terminal_of(int descriptor) {
 
 // ---- files
 
+namespace {
+error cannot_write(const std::string& path, int why) {
+  return {.code = errc::unreadable, .detail = std::string("cannot write: ") + std::strerror(why), .source = path};
+}
+
+// Why the entry of a folder cannot become our file: 0 where it can, or where there is none yet. A file whose mode lets nobody write stays, whoever asks.
+int why_not_replaced(const std::string& path, const struct stat& s) {
+  if (S_ISDIR(s.st_mode)) return EISDIR;
+  if (S_ISLNK(s.st_mode)) return ELOOP;
+  if (S_ISREG(s.st_mode) && (s.st_mode & 0222) == 0) return EACCES;
+  return ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0 ? errno : 0;
+}
+}  // namespace
+
+bool is_gzip_name(std::string_view path) { return text::lower(path).ends_with(".gz"); }
+
+result<void> may_write(const std::string& path, const std::vector<std::string>& inputs, bool gzip) {
+  if (path == "-") return {};
+  struct stat s {}, in {};
+  if (::stat(path.c_str(), &s) == 0 && S_ISREG(s.st_mode))
+    for (const std::string& input : inputs)
+      if (::stat(input.c_str(), &in) == 0 && in.st_dev == s.st_dev && in.st_ino == s.st_ino)
+        return error{.code = errc::usage, .detail = "would replace the input " + input, .source = path, .hint = "name another file"};
+  const std::string name = text::lower(path);
+  for (const std::string_view packed : {".zst", ".bz2", ".xz", ".lz4", ".br", ".zip", ".7z", ".gz"})
+    if (name.ends_with(packed) && !(gzip && packed == ".gz"))
+      return error{.code = errc::usage, .detail = "its name asks for " + std::string(packed) + ", which is not written here", .source = path, .hint = gzip ? "want .gz, or a name without it" : "want a name without it"};
+  if (::lstat(path.c_str(), &s) != 0) return {};
+  if (const int why = why_not_replaced(path, s); why != 0) return cannot_write(path, why);
+  return {};
+}
+
 output_file::~output_file() {
   if (descriptor_ > 2) ::close(descriptor_);
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-error output_file::trouble(const char* doing) const {
-  return {.code = errc::unreadable, .detail = std::string("cannot ") + doing + ": " + std::strerror(errno_), .source = path_};
-}
+error output_file::trouble() const { return cannot_write(path_ == "-" ? "stdout" : path_, errno_); }
 
 result<void> output_file::open() {
   if (path_ == "-") {
@@ -110,9 +153,8 @@ result<void> output_file::open() {
   }
   struct stat s {};
   const bool there = ::lstat(path_.c_str(), &s) == 0;
-  if (there && S_ISDIR(s.st_mode)) errno_ = EISDIR;
-  else if (there && S_ISLNK(s.st_mode)) errno_ = ELOOP;
-  if (errno_ != 0) return trouble("write");
+  if (there) errno_ = why_not_replaced(path_, s);
+  if (errno_ != 0) return trouble();
   if (there && !S_ISREG(s.st_mode)) {  // a pipe or a device: as it is
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
   } else {
@@ -122,13 +164,14 @@ result<void> output_file::open() {
   }
   if (descriptor_ >= 0) return {};
   errno_ = errno;
-  return trouble("write");
+  return trouble();
 }
 
 bool output_file::write(std::string_view bytes) {
   if (errno_ != 0) return false;
-  if (write_all(descriptor_, bytes)) return true;
-  errno_ = errno;
+  const bool standard = path_ == "-";
+  if (standard ? write_stdout(bytes) : write_all(descriptor_, bytes)) return true;
+  errno_ = standard ? stdout_errno : errno;
   return false;
 }
 
@@ -138,7 +181,7 @@ result<void> output_file::close() {
     if (::fsync(descriptor_) != 0 || ::rename(temporary_.c_str(), path_.c_str()) != 0) errno_ = errno;
     else temporary_.clear();
   }
-  if (errno_ != 0) return trouble("write");
+  if (errno_ != 0) return trouble();
   return {};
 }
 
@@ -232,6 +275,34 @@ result<nanoseconds> read_seconds(std::string_view flag, std::string_view value) 
   auto d = text::parse_duration(value);
   if (!d) return bad_value(flag, {.detail = "\"" + text::printable(value, 64) + "\" is not a time, want seconds (30, 0.5) or a duration (500ms, 2m)"});
   return d;
+}
+
+result<time_span> read_range(std::string_view flag, std::string_view value) {
+  const auto wrong = [&](std::string_view why) {
+    std::string what = "\"" + text::printable(value, 64) + "\" ";
+    return error{.code = errc::usage, .detail = what.append(why), .source = std::string(flag), .hint = "want 20..60 (milliseconds) or 20ms-60ms, since the first GPU event; either end may be left out"};
+  };
+  const std::size_t dots = value.find(".."), dash = value.find('-');
+  if (dots == std::string_view::npos && dash == std::string_view::npos) return wrong("is no range");
+  const bool numbers = dots != std::string_view::npos;
+  const std::string_view ends[] = {text::trim(value.substr(0, numbers ? dots : dash)), text::trim(value.substr(numbers ? dots + 2 : dash + 1))};
+  time_span out;
+  for (const std::size_t i : {0u, 1u}) {
+    if (ends[i].empty()) continue;
+    double ms = 0;
+    auto& end = i == 0 ? out.from : out.to;
+    if (numbers && text::to_number(ends[i], ms)) {
+      if (!(ms >= 0) || ms > 1e12) return wrong("is no range of times from 0 on");
+      end = nanoseconds::from_s(ms / 1e3);
+    } else if (const auto t = text::parse_duration(ends[i])) {
+      end = *t;
+    } else {
+      return wrong("is no range");
+    }
+  }
+  if (!out.from && !out.to) return wrong("has neither end");
+  if (out.from && out.to && *out.from >= *out.to) return wrong("ends before it begins");
+  return out;
 }
 
 result<model::slo> read_slo(std::string_view value) {

@@ -24,7 +24,10 @@ exit_code export_requests(const export_flags& flags) {
   if (*format == "csv" && flags.chunks) return usage("--chunks needs --format ndjson: a row of CSV has no room for a list");
   if (*format != "csv" && flags.formula_guard) return usage("--formula-guard is for --format csv");
 
-  auto run = run::stored_run::open(file_of_run(flags.run));
+  const std::string path = file_of_run(flags.run);
+  if (flags.output)
+    if (auto may = may_write(*flags.output, {path, path + "-wal", path + "-shm"}); !may) return fail(may.error(), code_of(may.error()));
+  auto run = run::stored_run::open(path);
   if (!run) return fail(run.error(), code_of(run.error()));
   if (flags.text && !run->info().text_stored) return usage("--text: this run holds no prompts and answers (it was recorded without --store-text)");
   output_file file{flags.output.value_or("-")};

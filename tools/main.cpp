@@ -188,7 +188,7 @@ void trace(CLI::App& app, tools::trace_flags& f) {
   a = add(tools::trace_flags::slice, "slice", "a part of a trace, as a trace");
   file(a);
   const char* g = "what to keep";
-  value(a, "--time", f.time, "FROM-TO", "since the first GPU event: 10ms-20.5ms, 1s-", g);
+  value(a, "--time", f.time, "RANGE", "since the first GPU event: 20ms-60.5ms, 1s-, or\n20..60.5 (milliseconds)", g);
   value(a, "--step", f.step, "LIST", "GPU work launched in these steps: numbers from 0\n(3,5-7), or text of their annotation", g);
   value(a, "--rank", f.rank, "N", "of a trace of several ranks", g);
   value(a, "--category", f.category, "LIST", "only these: kernel, gpu_memcpy, cuda_runtime,\ncpu_op, python_function, user_annotation, ...", g);
@@ -228,7 +228,7 @@ void triage(CLI::App& app, tools::triage_flags& f) {
   value(a, "--framework", f.framework, "NAME", "auto, sglang, vllm, trtllm or tokenspeed\n(default: auto)", g);
   value(a, "--stage", f.stage, "NAME", "prefill, decode, mixed, verify, draft or all\n(default: all)", g);
   value(a, "--rank", f.rank, "N|all", "of several ranks; all: compare kernels across them\n(default: the lowest)", g);
-  value(a, "--time-range", f.time_range, "A..B", "milliseconds since the first GPU event", g);
+  value(a, "--time-range", f.time_range, "RANGE", "since the first GPU event: 20..60.5 (milliseconds),\n20.., or 20ms-60.5ms", g);
   value(a, "--pid-substring", f.pid_substring, "TEXT", "only processes whose pid or name holds it", g);
   g = "tables";
   value(a, "--min-share", f.min_share, "PCT", "rows below it are summed, not shown (default: 1)", g);
@@ -304,6 +304,28 @@ exit_code unknown(const CLI::App& app, const std::string& word) {
   return tools::usage(what + name + (best.empty() ? "" : ", did you mean " + best + "?") + "; see " + where + " --help");
 }
 
+// "--step LIST", or a positional's name.
+std::string called(const CLI::Option& o) { return o.get_positional() ? o.get_name(true) : o.get_name() + " " + o.get_option_text(); }
+
+// What CLI11 says of too many or too few words, as this program says things.
+std::string told(const CLI::App& at, const CLI::ParseError& e) {
+  const std::string words = e.what();
+  const CLI::Option* const o = e.get_name() == "ArgumentMismatch" ? at.get_option_no_throw(words.substr(0, words.find(':'))) : nullptr;
+  if (o == nullptr) return words;
+  if (o->results().empty()) return o->get_name() + " has no value, want " + called(*o);
+  std::string got;
+  for (const std::string& r : o->results()) got += (r.empty() ? "\"\"" : r) + ", ";
+  return "one " + called(*o) + " only; got " + got.substr(0, got.size() - 2);
+}
+
+// The first path that is given as an empty text: no file is called that.
+std::string empty_path(const CLI::App& at) {
+  for (const CLI::Option* o : at.get_options())
+    for (const std::string& r : o->results())
+      if (const std::string& text = o->get_option_text(); r.empty() && (o->get_positional() || text == "FILE" || text == "PATH" || text == "DIR" || text == "RUN")) return (o->get_positional() ? o->get_name(true) : o->get_name()) + " is empty: it names no file; see " + path_of(at) + " --help";
+  return "";
+}
+
 // One blank line between groups, where CLI11 leaves two.
 std::string tidy(std::string help) {
   for (std::size_t i; (i = help.find("\n\n\n")) != std::string::npos;) help.erase(i, 1);
@@ -348,8 +370,9 @@ int run(int argc, char** argv) {
     return static_cast<int>(unknown(at, first != argv + argc ? *first : left.empty() ? "" : left.front()));
   } catch (const CLI::ParseError& e) {
     const CLI::App& at = reached(app);
-    return static_cast<int>(tools::usage(std::string(e.what()) + "; see " + path_of(at) + " --help"));
+    return static_cast<int>(tools::usage(told(at, e) + "; see " + path_of(at) + " --help"));
   }
+  if (const std::string nothing = empty_path(reached(app)); !nothing.empty()) return static_cast<int>(tools::usage(nothing));
   tools::wipe_secrets(argc, argv);  // the process list shows argv
 
   if (app.got_subcommand("serve-profile")) return static_cast<int>(tools::serve_profile(profile));
@@ -381,7 +404,7 @@ int main(int argc, char** argv) {
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY) != fd) return static_cast<int>(exit_code::internal);
   signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of write(), not the end
   try {
-    return run(argc, argv);
+    return static_cast<int>(tools::ending(static_cast<exit_code>(run(argc, argv))));
   } catch (const std::bad_alloc&) {
     tools::say("out of memory");
   } catch (const std::exception& e) {

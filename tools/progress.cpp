@@ -81,10 +81,24 @@ bool is_nsys(const std::string& path) {
   return trace::is_sqlite({first, n});
 }
 
+namespace {
+bool is_damaged_gzip(const std::string& path, std::size_t (*unpack)(std::string_view, char*, std::size_t)) {
+  std::string packed(1 << 16, '\0'), text(1 << 12, '\0');
+  std::FILE* const f = std::fopen(path.c_str(), "rb");
+  if (f == nullptr) return false;
+  packed.resize(std::fread(packed.data(), 1, packed.size(), f));
+  std::fclose(f);
+  return packed.starts_with("\x1f\x8b") && unpack != nullptr && unpack(packed, text.data(), text.size()) == 0;
+}
+}  // namespace
+
 result<model::timeline> read_trace(const std::string& path, progress* bar) {
   trace::read_options o;
   if (bar != nullptr) bar->into(o);
-  return is_nsys(path) ? trace::read_nsys(path, o) : trace::read<inflater>(path, o);
+  if (is_nsys(path)) return trace::read_nsys(path, o);
+  auto t = trace::read<inflater>(path, o);
+  if (!t && t.error().code == errc::malformed && is_damaged_gzip(path, head_of)) return error{.code = errc::malformed, .detail = "this is a damaged gzip file: nothing of it can be unpacked", .source = text::printable(path)};
+  return t;
 }
 
 }  // namespace tools

@@ -26,6 +26,13 @@ using inflater = hotpath::trace::zlib;
 using inflater = hotpath::trace::plain;
 #endif
 
+// What the first bytes of a gzip file unpack to, for trace::discover; none in a build without an inflater.
+#if defined(HOTPATH_HAS_ISAL) || defined(HOTPATH_HAS_ZLIB)
+inline constexpr auto head_of = inflater::head;
+#else
+inline constexpr std::size_t (*head_of)(std::string_view, char*, std::size_t) = nullptr;
+#endif
+
 struct interrupted {};                             // thrown by progress::check() after Ctrl-C
 
 // Bytes, share, rate and time left, on stderr, ten times a second, of files from 8 MiB on; nothing where stderr is no terminal.

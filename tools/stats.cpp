@@ -3,20 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include <hotpath/core/text.hpp>
 #include <hotpath/kernel/stats.hpp>
 #include <hotpath/report/stats.hpp>
-#include <hotpath/trace.hpp>
 #include <hotpath/trace/nsys_sqlite.hpp>
-#ifdef HOTPATH_HAS_ISAL
-#include <hotpath/trace/isal.hpp>
-#elif defined(HOTPATH_HAS_ZLIB)
-#include <hotpath/trace/zlib.hpp>
-#endif
 
-#include "cli.hpp"
+#include "progress.hpp"
 
 namespace tools {
 
@@ -24,23 +17,6 @@ using namespace hotpath;
 using kernel::stats_report;
 
 namespace {
-
-#ifdef HOTPATH_HAS_ISAL
-using inflater = trace::isal;
-#elif defined(HOTPATH_HAS_ZLIB)
-using inflater = trace::zlib;
-#else
-using inflater = trace::plain;
-#endif
-
-bool is_nsys(const std::string& path) {
-  if (path.ends_with(".nsys-rep") || path.ends_with(".qdrep") || path.ends_with(".qdstrm")) return true;  // its reader says what to do
-  char first[16];
-  std::FILE* const f = std::fopen(path.c_str(), "rb");
-  const std::size_t n = f != nullptr ? std::fread(first, 1, sizeof first, f) : 0;
-  if (f != nullptr) std::fclose(f);
-  return trace::is_sqlite({first, n});
-}
 
 result<std::vector<stats_report>> read_reports(const given& list) {
   using enum stats_report;
@@ -75,7 +51,7 @@ exit_code stats(const stats_flags& flags) {
   const trace::nsys_wants wants{.kernels = asked({cuda_gpu_kern_sum, cuda_gpu_kern_sum_base, cuda_gpu_kern_sum_mangled}), .copies = asked({cuda_gpu_mem_time_sum, cuda_gpu_mem_size_sum}),
                                 .api = asked({cuda_api_sum}), .annotations = asked({nvtx_sum}), .syncs = false, .short_names = asked({cuda_gpu_kern_sum_base, cuda_gpu_kern_sum_mangled}), .brief = true};
   const bool nsys = is_nsys(flags.trace);
-  auto about = nsys ? trace::scan_nsys<kernel::stats_collector>(flags.trace, sums, wants) : trace::read<inflater>(flags.trace);
+  auto about = nsys ? trace::scan_nsys<kernel::stats_collector>(flags.trace, sums, wants) : read_trace(flags.trace);
   if (!about) return fail(about.error(), code_of(about.error()));
   if (!nsys) sums[0].add(*about);
 

@@ -311,7 +311,7 @@ std::string info_text(const model::timeline& t, const kernel::trace_facts& f, co
 // The bytes of a writer on their way into a file, gzip'ed where its name says so.
 class written_file {
  public:
-  explicit written_file(const std::string& path) : file_(path), gzip_(path.ends_with(".gz")) {}
+  explicit written_file(const std::string& path) : file_(path), gzip_(is_gzip_name(path)) {}
   result<void> open() {
 #ifndef HOTPATH_HAS_ZLIB
     if (gzip_) return error{.code = errc::unsupported, .detail = "this build cannot write gzip", .source = "--output", .hint = "leave .gz away"};
@@ -336,6 +336,7 @@ class written_file {
     if (gzip_ && !pack({}, true) && !refused_) return error{.code = errc::io, .detail = "zlib could not compress it", .source = "--output"};
     return file_.close();
   }
+  std::uint64_t bytes() const { return bytes_; }  // of the file, after close()
   // Of a writer that failed, why: what the file says tells more, where the file is the reason. Nothing gets its name.
   error why(const error& e) {
     if (refused_)
@@ -344,7 +345,10 @@ class written_file {
   }
 
  private:
-  bool put(std::string_view bytes) { return !(refused_ = !file_.write(bytes)); }
+  bool put(std::string_view bytes) {
+    bytes_ += bytes.size();
+    return !(refused_ = !file_.write(bytes));
+  }
 #ifdef HOTPATH_HAS_ZLIB
   bool pack(std::string_view bytes, bool last) {
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
@@ -364,10 +368,14 @@ class written_file {
   bool pack(std::string_view, bool) { return false; }
 #endif
   output_file file_;
+  std::uint64_t bytes_ = 0;
   bool gzip_, refused_ = false;
 };
 
-bool is_perfetto_name(std::string_view path) { return path.ends_with(".pftrace") || path.ends_with(".perfetto-trace") || path.ends_with(".pb") || path.ends_with(".perfetto"); }
+bool is_perfetto_name(std::string_view path) {
+  if (is_gzip_name(path)) path.remove_suffix(3);
+  return path.ends_with(".pftrace") || path.ends_with(".perfetto-trace") || path.ends_with(".pb") || path.ends_with(".perfetto");
+}
 
 result<bool> wants_perfetto(const given& to, const std::string& output) {
   if (!to) return is_perfetto_name(output);
@@ -375,20 +383,28 @@ result<bool> wants_perfetto(const given& to, const std::string& output) {
   return error{.code = errc::usage, .detail = "\"" + text::printable(*to, 64) + "\" is not a format to write, want chrome or perfetto", .source = "--to"};
 }
 
-result<trace::written> write(const model::timeline& t, bool perfetto, const std::string& path) {
+struct made : trace::written {
+  std::uint64_t file_bytes = 0;  // packed, where the name asks for it
+};
+result<made> write(const model::timeline& t, bool perfetto, const std::string& path) {
   written_file file(path);
   if (auto opened = file.open(); !opened) return opened.error();
   auto w = perfetto ? trace::write_perfetto(t, file) : trace::write_chrome(t, file);
   if (!w) return file.why(w.error());
   if (auto closed = file.close(); !closed) return closed.error();
-  return w;
+  return made{*w, file.bytes()};
 }
 
-exit_code written_code(const result<trace::written>& w) { return fail(w.error(), code_of(w.error())); }
+// Of a file that could not be written, whose input was read with losses or without: said, unless it is stdout whose reader left.
+exit_code not_written(const error& e, bool partial) {
+  if (nobody_reads()) return partial ? exit_code::partial : exit_code::ok;
+  return fail(e, code_of(e));
+}
 
 // What was made: words on stderr, or JSON on stdout.
 template <class F>
 void tell_made(const std::string& output, const std::string& sentence, bool as_json, F&& members) {
+  if (nobody_reads()) return;
   if (!as_json) return say(sentence + " to " + (output == "-" ? "stdout" : output));
   std::string out;
   json::writer w{out, 2};
@@ -397,6 +413,11 @@ void tell_made(const std::string& output, const std::string& sentence, bool as_j
   w.object_end();
   print(out += '\n');
 }
+// "556.6 kB of Perfetto as 45.0 kB of gzip".
+std::string sizes(std::uint64_t bytes, const char* of, std::uint64_t file_bytes) {
+  return words::bytes(static_cast<double>(bytes)) + " of " + of + (file_bytes != bytes ? " as " + words::bytes(static_cast<double>(file_bytes)) + " of gzip" : "");
+}
+void sizes(json::writer& j, std::uint64_t bytes, std::uint64_t file_bytes) { j.member("file_bytes", file_bytes), j.member("unpacked_bytes", bytes); }
 
 exit_code info(const trace_flags& flags) {
   const auto format = format_of(flags.out, {"text", "json"});
@@ -421,11 +442,11 @@ exit_code convert(const trace_flags& flags) {
   bar.clear();
   if (!t) return fail(t.error(), code_of(t.error()));
   const auto w = write(*t, *perfetto, flags.output);
-  if (!w) return written_code(w);
+  if (!w) return not_written(w.error(), t->partial());
   say_losses(path, t->lost);
   if (w->left_out != 0) say(flags.output + ": " + words::count(w->left_out, "event") + " left out: more than 64 at once on one track");
-  tell_made(flags.output, "wrote " + words::count(w->events, "event") + ", " + words::bytes(static_cast<double>(w->bytes)) + " of " + (*perfetto ? "Perfetto" : "Chrome JSON"), flags.out.json, [&](json::writer& j) {
-    j.member("format", *perfetto ? "perfetto" : "chrome"), j.member("events", w->events), j.member("flows", w->flows), j.member("left_out", w->left_out), j.member("bytes", w->bytes), j.member("base_ns", w->base.ns);
+  tell_made(flags.output, "wrote " + words::count(w->events, "event") + ", " + sizes(w->bytes, *perfetto ? "Perfetto" : "Chrome JSON", w->file_bytes), flags.out.json, [&](json::writer& j) {
+    j.member("format", *perfetto ? "perfetto" : "chrome"), j.member("events", w->events), j.member("flows", w->flows), j.member("left_out", w->left_out), sizes(j, w->bytes, w->file_bytes), j.member("base_ns", w->base.ns);
     losses(j, t->lost);
   });
   return t->partial() || w->left_out != 0 ? exit_code::partial : exit_code::ok;
@@ -443,35 +464,76 @@ exit_code repair(const trace_flags& flags) {
   bar.clear();
   if (!r) {
     const error e = file.why(r.error());
-    return fail(e, code_of(e));
+    return not_written(e, false);
   }
-  if (auto closed = file.close(); !closed) return fail(closed.error(), exit_code::unusable);
+  if (auto closed = file.close(); !closed) return not_written(closed.error(), r->lost());
   say_losses(path, r->about.lost);
   if (r->lost_around) say(path + ": text around the events was no JSON and was left out");
   if (r->closed) say(path + ": the end of the document was missing and was written");
   if (r->dropped != 0) say(path + ": " + words::count(r->dropped, "event") + " could not be made JSON");
   if (!r->lost() && !r->closed && r->cleaned == 0) say(path + ": nothing was wrong with it");
   tell_made(flags.output, "wrote " + words::count(r->kept, "event"), flags.out.json, [&](json::writer& j) {
-    j.member("events", r->kept), j.member("cleaned", r->cleaned), j.member("dropped", r->dropped), j.member("closed", r->closed), j.member("bytes", r->bytes);
+    j.member("events", r->kept), j.member("cleaned", r->cleaned), j.member("dropped", r->dropped), j.member("closed", r->closed), sizes(j, r->bytes, file.bytes());
     losses(j, r->about.lost);
   });
   return r->lost() ? exit_code::partial : exit_code::ok;
 }
 
-// "10ms-20ms", "10ms-", "-20ms": relative to the first GPU event.
-result<trace::time_range> read_range(const std::string& value) {
-  const auto wrong = [&](std::string why) { return error{.code = errc::usage, .detail = std::move(why), .source = "--time", .hint = "want FROM-TO since the first GPU event, such as 10ms-20.5ms"}; };
-  const auto dash = value.find('-');
-  if (dash == std::string::npos) return wrong("\"" + text::printable(value, 64) + "\" is not a range");
-  trace::time_range r{.begin = nanoseconds{INT64_MIN / 4}, .end = nanoseconds{INT64_MAX / 4}};
-  for (const auto& [part, field] : {std::pair{text::trim(std::string_view(value).substr(0, dash)), &r.begin}, std::pair{text::trim(std::string_view(value).substr(dash + 1)), &r.end}}) {
-    if (part.empty()) continue;
-    const auto t = text::parse_duration(part);
-    if (!t) return wrong(t.error().detail);
-    *field = *t;
-  }
-  if (r.begin >= r.end) return wrong("\"" + text::printable(value, 64) + "\" ends before it begins");
-  return r;
+// Events that are in the file after slice_file, metadata included. Nothing is written.
+result<std::uint64_t> count_kept(const std::string& path, const model::timeline& t, const trace::selection& s, progress& bar) {
+  trace::read_options o;
+  bar.into(o);
+  auto nowhere = [](std::string_view) { return true; };
+  const auto r = trace::slice_file<inflater>(path, t, s, nowhere, o);
+  bar.clear();
+  if (!r) return r.error();
+  return r->kept;
+}
+// Those among them that are no metadata: metadata is what stays where no category fits.
+result<std::uint64_t> count_events(const std::string& path, const model::timeline& t, trace::selection s, progress& bar) {
+  const auto all = count_kept(path, t, s, bar);
+  s.categories = {"\n"};
+  const auto metadata = count_kept(path, t, s, bar);
+  if (!all) return all;
+  if (!metadata) return metadata;
+  return *all - *metadata;
+}
+
+// What --category can name: the words of a JSON file for its complete events; elsewhere the classes that are there.
+std::vector<std::string> categories_of(const model::timeline& t, bool text_file) {
+  std::vector<std::string> out;
+  if (text_file)
+    for (const auto& [name, n] : t.about.by_category) out.push_back(name);
+  const auto add = [&](bool any, std::string_view word) { if (!text_file && any) out.emplace_back(word); };
+  for (const model::gpu_kind k : {model::gpu_kind::kernel, model::gpu_kind::copy, model::gpu_kind::set})
+    add(std::any_of(t.gpu.begin(), t.gpu.end(), [&](const model::gpu_event& e) { return e.kind == k; }), k == model::gpu_kind::kernel ? "kernel" : k == model::gpu_kind::copy ? "gpu_memcpy" : "gpu_memset");
+  add(!t.api.empty(), "cuda_runtime"), add(!t.api.empty(), "cuda_driver"), add(!t.ops.empty(), "cpu_op"), add(!t.frames.empty(), "python_function");
+  add(!t.annotations.empty(), "user_annotation"), add(!t.syncs.empty(), "cuda_sync");
+  return out;
+}
+std::string listed(const std::vector<std::string>& all) {
+  std::string out;
+  for (std::size_t i = 0; i < all.size() && i < 40; ++i) out += (out.empty() ? "" : ", ") + text::printable(all[i], 64);
+  return out.empty() ? "none" : all.size() > 40 ? out + ", ..." : out;
+}
+
+// "0 to 2,248.1 us", since `zero`.
+template <class... Events>
+std::string extent(nanoseconds zero, const Events&... all) {
+  std::int64_t from = INT64_MAX, to = INT64_MIN;
+  const auto widen = [&](const auto& events) { for (const auto& e : events) from = (std::min)(from, e.begin.ns), to = (std::max)(to, e.end().ns); };
+  (widen(all), ...);
+  const auto since = [&](std::int64_t at) { return at == zero.ns ? std::string("0") : short_time(nanoseconds{at} - zero); };
+  return from > to ? "nowhere" : "from " + since(from) + " to " + since(to);
+}
+
+error nothing_kept(const std::string& path, const model::timeline& t, const trace_flags& flags, bool text_file) {
+  const nanoseconds zero = trace::after_first_gpu(t, {}).begin;
+  error e{.code = errc::empty, .detail = "no event fits", .source = path};
+  const std::string all = extent(zero, t.gpu, t.api, t.ops, t.frames, t.annotations, t.syncs);
+  e.hint = t.gpu.empty() ? "it has no GPU event; its events are " + all + ", since the first of them" : "its GPU events are " + extent(zero, t.gpu) + ", all of its events " + all + ", since the first GPU event";
+  if (flags.category) e.hint += "; its categories are " + listed(categories_of(t, text_file));
+  return e;
 }
 
 // Steps by number, from 0 in time order, or by the text of their annotation; "3,5-7" or "step[DECODE bs=32]".
@@ -508,9 +570,9 @@ exit_code slice(const trace_flags& flags) {
   trace::selection s;
   std::optional<trace::time_range> range;
   if (flags.time) {
-    auto r = read_range(*flags.time);
+    const auto r = read_range("--time", *flags.time);
     if (!r) return fail(r.error(), exit_code::usage);
-    range = *r;
+    range = trace::time_range{r->from.value_or(nanoseconds{INT64_MIN / 4}), r->to.value_or(nanoseconds{INT64_MAX / 4})};
   }
   if (flags.rank) {
     const auto n = read_count("--rank", *flags.rank, 0, 1'000'000);
@@ -536,14 +598,30 @@ exit_code slice(const trace_flags& flags) {
     s.steps = std::move(*steps);
   }
 
-  std::uint64_t kept = 0, gpu = 0, bytes = 0, left_out = 0;
+  std::uint64_t kept = 0, gpu = 0, bytes = 0, file_bytes = 0, left_out = 0;
+  const bool text_file = t->about.format == trace_format::torch || t->about.format == trace_format::chrome;
   const bool halves = std::any_of(t->about.by_phase.begin(), t->about.by_phase.end(), [](const auto& p) { return p.first == 'B'; });
-  if (*perfetto || t->about.format == trace_format::nsys_sqlite || halves) {
-    const model::timeline part = trace::slice(*t, s);
-    const auto w = write(part, *perfetto, flags.output);
-    if (!w) return written_code(w);
-    kept = w->events, gpu = part.gpu.size(), bytes = w->bytes, left_out = w->left_out;
+  const bool as_timeline = *perfetto || t->about.format == trace_format::nsys_sqlite || halves;
+  for (const std::string& c : s.categories) {
+    if (trace::detail::class_of(c) != trace::detail::event_class::other || trace::detail::class_of(text::lower(c)) != trace::detail::event_class::other) continue;
+    const auto known = categories_of(*t, text_file);
+    if (std::any_of(known.begin(), known.end(), [&](const std::string& k) { return text::equal_ignoring_case(k, c); })) continue;
+    const auto n = as_timeline ? result<std::uint64_t>(0u) : count_events(path, *t, {.categories = {c}}, bar);  // of another phase: flows, instants
+    if (!n) return fail(n.error(), code_of(n.error()));
+    if (*n == 0) return fail({.code = errc::usage, .detail = "\"" + text::printable(c, 64) + "\" is no category of this trace, which has " + listed(known), .source = "--category"}, exit_code::usage);
+  }
+  std::optional<model::timeline> part = trace::slice(*t, s);
+  if (part->about.events == 0) {
+    const auto n = as_timeline ? result<std::uint64_t>(0u) : count_events(path, *t, s, bar);
+    if (!n) return fail(n.error(), code_of(n.error()));
+    if (*n == 0) return fail(nothing_kept(path, *t, flags, text_file), exit_code::unusable);
+  }
+  if (as_timeline) {
+    const auto w = write(*part, *perfetto, flags.output);
+    if (!w) return not_written(w.error(), t->partial());
+    kept = w->events, gpu = part->gpu.size(), bytes = w->bytes, file_bytes = w->file_bytes, left_out = w->left_out;
   } else {
+    part.reset();
     trace::read_options o;
     bar.into_writing(o);
     written_file file(flags.output);
@@ -552,15 +630,15 @@ exit_code slice(const trace_flags& flags) {
     bar.clear();
     if (!r) {
       const error e = file.why(r.error());
-      return fail(e, code_of(e));
+      return not_written(e, t->partial());
     }
-    if (auto closed = file.close(); !closed) return fail(closed.error(), exit_code::unusable);
-    kept = r->kept, gpu = r->gpu, bytes = r->bytes, left_out = r->dropped;
+    if (auto closed = file.close(); !closed) return not_written(closed.error(), t->partial());
+    kept = r->kept, gpu = r->gpu, bytes = r->bytes, file_bytes = file.bytes(), left_out = r->dropped;
   }
   say_losses(path, t->lost);
   if (gpu == 0) say(path + ": no GPU event is in this slice");
   tell_made(flags.output, "wrote " + words::count(kept, "event") + ", " + words::count(gpu) + " of " + words::count(t->gpu.size(), "GPU event"), flags.out.json, [&](json::writer& j) {
-    j.member("events", kept), j.member("gpu_events", gpu), j.member("left_out", left_out), j.member("bytes", bytes);
+    j.member("events", kept), j.member("gpu_events", gpu), j.member("left_out", left_out), sizes(j, bytes, file_bytes);
     losses(j, t->lost);
   });
   return t->partial() || left_out != 0 ? exit_code::partial : exit_code::ok;
@@ -593,7 +671,7 @@ exit_code merge(const trace_flags& flags) {
   if (!m) return fail(m.error(), code_of(m.error()));
   progress bar{"merged"};
   const auto w = write(m->trace, *perfetto, flags.output);
-  if (!w) return written_code(w);
+  if (!w) return not_written(w.error(), m->trace.partial());
   for (const std::string& note : m->notes) say(note);
   if (!flags.out.json)
     for (const trace::clock_check& c : m->clocks) {
@@ -603,7 +681,7 @@ exit_code merge(const trace_flags& flags) {
       say(line);
     }
   tell_made(flags.output, "wrote " + words::count(w->events, "event") + " of " + words::count(m->trace.processes.size()) + (m->trace.processes.size() == 1 ? " process" : " processes"), flags.out.json, [&](json::writer& j) {
-    j.member("format", *perfetto ? "perfetto" : "chrome"), j.member("events", w->events), j.member("left_out", w->left_out), j.member("bytes", w->bytes), j.member("align", *kind);
+    j.member("format", *perfetto ? "perfetto" : "chrome"), j.member("events", w->events), j.member("left_out", w->left_out), sizes(j, w->bytes, w->file_bytes), j.member("align", *kind);
     j.key("clocks"), j.array_begin();
     for (const trace::clock_check& c : m->clocks) {
       j.object_begin(), j.member("source", c.source), j.member("rank", c.rank), j.member("shift_ns", c.shift.ns), j.member("matched", c.matched), j.member("matched_by", c.matched_by);
@@ -624,6 +702,7 @@ exit_code trace_command(const trace_flags& flags) {
   if (flags.what != trace_flags::info) {
     if (flags.output == "-" && flags.out.json) return usage("--json and --output - both want stdout");
     if (flags.out.format && *flags.out.format != "json") return usage("--format: only json, of what was made");
+    if (auto may = may_write(flags.output, flags.files, true); !may) return fail(may.error(), code_of(may.error()));
   }
   try {
     switch (flags.what) {

@@ -89,6 +89,7 @@ std::string as_json(const replay::workload& load, const replay::workload_summary
 }
 
 result<void> write(const traffic_flags& flags, const replay::workload_options& options, std::uint64_t limit) {
+  if (auto may = may_write(*flags.write, {flags.traffic}); !may) return may.error();
   auto load = replay::workload::open(flags.traffic, options);
   if (!load) return load.error();
   output_file file{*flags.write};
@@ -96,7 +97,7 @@ result<void> write(const traffic_flags& flags, const replay::workload_options& o
   const auto written = replay::write_jsonl(*load, [&](std::string_view line) { return file.write(line); }, limit);
   if (!written) return written.error();
   if (auto closed = file.close(); !closed) return closed.error();
-  say("wrote " + words::count(*written, "request") + " to " + (*flags.write == "-" ? "stdout" : *flags.write));
+  if (!nobody_reads()) say("wrote " + words::count(*written, "request") + " to " + (*flags.write == "-" ? "stdout" : *flags.write));
   return {};
 }
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // tools/triage.cpp - hotpath triage TRACE: where the GPU time of a trace went, what could overlap, what could fuse.
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include <hotpath/core/text.hpp>
 #include <hotpath/core/utc.hpp>
@@ -21,13 +25,14 @@ using namespace hotpath;
 
 result<std::string> read_text_file(const std::string& path, std::size_t most) {
   std::FILE* const f = std::fopen(path.c_str(), "rb");
-  if (f == nullptr) return error{.code = errc::not_found, .detail = "cannot be opened", .source = text::printable(path)};
+  const auto wrong = [&](const char* what) { return error{.code = errno == ENOENT ? errc::not_found : errc::unreadable, .detail = std::string(what) + ": " + std::strerror(errno), .source = text::printable(path)}; };
+  if (f == nullptr) return wrong("cannot be opened");
   std::string out;
   char part[1 << 16];
   for (std::size_t n; (n = std::fread(part, 1, sizeof part, f)) != 0 && out.size() <= most;) out.append(part, n);
-  const bool failed = std::ferror(f) != 0;
+  const std::optional<error> failed = std::ferror(f) != 0 ? std::optional(wrong("cannot be read")) : std::nullopt;
   std::fclose(f);
-  if (failed) return error{.code = errc::unreadable, .detail = "cannot be read", .source = text::printable(path)};
+  if (failed) return *failed;
   if (out.size() > most) return error{.code = errc::over_limit, .detail = "has more than " + std::to_string(most >> 20) + " MiB", .source = text::printable(path)};
   return out;
 }
@@ -42,38 +47,19 @@ result<std::optional<kernel::stage>> read_stage(const given& v) {
 }
 namespace {
 
-#if defined(HOTPATH_HAS_ISAL) || defined(HOTPATH_HAS_ZLIB)
-constexpr auto head_of = inflater::head;
-#else
-constexpr std::size_t (*head_of)(std::string_view, char*, std::size_t) = nullptr;
-#endif
-
-// A..B in milliseconds since the first GPU event; either end may be left out.
-result<std::pair<std::optional<nanoseconds>, std::optional<nanoseconds>>> read_range(const given& v) {
-  std::pair<std::optional<nanoseconds>, std::optional<nanoseconds>> out;
-  if (!v) return out;
-  const std::size_t dots = v->find("..");
-  const auto wrong = [&] { return error{.code = errc::usage, .detail = "\"" + text::printable(*v, 64) + "\" is no range, want milliseconds since the first GPU event: 10..20.5, 10.. or ..20.5", .source = "--time-range"}; };
-  if (dots == std::string::npos || v->size() == 2) return wrong();
-  const auto read = [](std::string_view s, std::optional<nanoseconds>& to) {
-    double ms = 0;
-    if (s.empty()) return true;
-    if (!text::to_number(s, ms) || !(ms >= 0) || ms > 1e12) return false;
-    to = nanoseconds::from_s(ms / 1e3);
-    return true;
-  };
-  if (!read(std::string_view(*v).substr(0, dots), out.first) || !read(std::string_view(*v).substr(dots + 2), out.second)) return wrong();
-  if (out.first && out.second && !(*out.first < *out.second)) return wrong();
-  return out;
-}
-
 std::string last_of(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 }  // namespace
 
 result<found_traces> find_traces(const std::string& path, std::optional<int> rank) {
   auto d = trace::discover(path, {.inflate = head_of, .rank = rank});
-  if (!d) return d.error();
+  if (!d) {
+    // Of one file its reader says more than its first bytes did: what stats and trace info say.
+    struct stat s {};
+    if (::stat(path.c_str(), &s) != 0 || S_ISREG(s.st_mode))
+      if (auto t = read_trace(path); !t) return t.error();
+    return d.error();
+  }
   found_traces f;
   f.all = std::move(*d);
   std::optional<int> lowest;
@@ -81,6 +67,17 @@ result<found_traces> find_traces(const std::string& path, std::optional<int> ran
     if (t.rank && (!lowest || *t.rank < *lowest)) lowest = t.rank;
   for (const auto& t : f.all.traces) (!t.rank || t.rank == lowest ? f.first : f.others).push_back(t);
   return f;
+}
+
+std::vector<std::string> files_at(const std::string& path) {
+  std::vector<std::string> out = {path};
+  const auto d = trace::discover(path, {.inflate = head_of});
+  if (!d) return out;
+  for (const auto* traces : {&d->traces, &d->captures})
+    for (const auto& t : *traces) out.push_back(t.path);
+  for (const auto& s : d->skipped) out.push_back(s.path);
+  out.push_back(d->server_args);
+  return out;
 }
 
 result<model::timeline> read_one_trace(const std::string& path) {
@@ -104,9 +101,9 @@ result<kernel::triage_report> analyse(const triage_flags& f) {
   const auto at = read_stage(f.stage);
   if (!at) return at.error();
   o.at = *at;
-  const auto range = read_range(f.time_range);
+  const auto range = f.time_range ? read_range("--time-range", *f.time_range) : time_span{};
   if (!range) return range.error();
-  o.from = range->first, o.to = range->second;
+  o.from = range->from, o.to = range->to;
   std::optional<int> rank;
   const bool all_ranks = f.rank && *f.rank == "all";
   if (f.rank && !all_ranks) {
@@ -223,6 +220,8 @@ exit_code triage(const triage_flags& given_flags) {
   if (!f.input && !f.mapping && !f.formal) return usage("a trace is missing: hotpath triage TRACE; see hotpath triage --help");
   if (!f.input && (!f.mapping || !f.formal)) return usage("--mapping-input and --formal-input go together: " + std::string(f.mapping ? "--formal-input" : "--mapping-input") + " is missing");
   if (f.formula_guard && !format->starts_with("csv")) return usage("--formula-guard is for --format csv");
+  if (f.into)   // no run, no reason to read the trace
+    if (auto run = run::stored_run::open(file_of_run(*f.into)); !run) return fail(run.error(), code_of(run.error()));
 
   auto r = analyse(f);
   if (!r) return fail(r.error(), triage_code(r.error()));

@@ -18,6 +18,8 @@ struct found_traces {
   std::vector<hotpath::trace::found_trace> first, others;
 };
 hotpath::result<found_traces> find_traces(const std::string& path, std::optional<int> rank);
+// What an output must not replace: the file itself, or all of a folder that were looked at, taken or not, and the server's arguments beside them.
+std::vector<std::string> files_at(const std::string& path);
 hotpath::result<hotpath::model::timeline> read_one_trace(const std::string& path);                       // with a bar while it takes long
 hotpath::result<std::optional<hotpath::kernel::stage>> read_stage(const given& v);   // --stage; all: nullopt
 hotpath::result<std::string> read_text_file(const std::string& path, std::size_t most);

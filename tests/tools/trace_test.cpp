@@ -149,7 +149,22 @@ TEST_CASE("tools: trace slice keeps steps, times, categories, with the file's ow
   check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--step", "9"}), 2, "there is no step 9: this trace has 3 steps");
   check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--step", "PREFILL"}), 2, "no step is called");
   check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--rank", "4"}), 2, "no rank 4, it has 0");
-  for (const char* range : {"5", "2ms-1ms", "a-b", "1-2"}) check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--time", range}), 2, "--time");
+  CHECK(count({"--time", "0..0.1"}) == 4);          // the same in milliseconds
+  CHECK(count({"--time", "2.."}) == 4);
+  CHECK(count({"--time", "0ms..100us"}) == 4);
+  // What is no category of the trace, and what fits no event: nothing is written, and what there is is said.
+  check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--category", "foo"}), 2, "--category: \"foo\" is no category of this trace, which has user_annotation, cuda_runtime, kernel");
+  check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--category", "kernel,foo"}), 2, "\"foo\"");
+  check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--category", "gpu_memset"}), 3, "its categories are user_annotation, cuda_runtime, kernel");
+  for (const char* to : {"x.json", "x.pftrace", "-"})
+    check_refused(hotpath({"trace", "slice", "r.json", "--output", to, "--time", "9s-"}), 3, "r.json: no event fits; its GPU events are from 0 to 2,248.1 us, all of its events from -600.0 us to 2,248.1 us, since the first GPU event");
+  hotpath.dir.write("flows.json", R"({"traceEvents":[{"ph":"M","name":"process_name","pid":1,"args":{"name":"p"}},{"ph":"X","cat":"kernel","name":"k","pid":0,"tid":7,"ts":1,"dur":1},{"ph":"i","cat":"mark","name":"here","pid":1,"tid":1,"ts":5,"s":"t"}]})");
+  CHECK(document::parse(hotpath({"trace", "slice", "flows.json", "--category", "mark", "--output", "-"}).out)["traceEvents"].size() == 2);  // of no complete event
+  CHECK(document::parse(hotpath({"trace", "slice", "flows.json", "--time", "4us-", "--output", "-"}).out)["traceEvents"].size() == 2);
+  check_refused(hotpath({"trace", "slice", "flows.json", "--time", "6us-", "--output", "-"}), 3, "no event fits");
+  check_refused(hotpath({"trace", "slice", "flows.json", "--category", "mark", "--output", "x.pftrace"}), 2, "\"mark\"");
+  std::filesystem::remove(hotpath.dir.file("flows.json"));
+  for (const char* range : {"5", "2ms-1ms", "a-b", "1-2", "-", "..", "2..1", "-1..2", "1..nan"}) check_refused(hotpath({"trace", "slice", "r.json", "--output", "x.json", "--time", range}), 2, "--time");
   CHECK(files_in(hotpath.dir.path()) == list{"one.json", "one.pftrace", "r.json", "two.json.gz"});  // what was refused wrote nothing
 }
 
@@ -201,8 +216,8 @@ TEST_CASE("tools: trace convert writes a file that appears whole, replaces a reg
   hotpath.dir.write("old.pftrace", "something older");
   CHECK(hotpath({"trace", "convert", "r.json", "--output", "old.pftrace"}).code == 0);
   CHECK(hotpath_test::read_file(hotpath.dir.file("old.pftrace")).starts_with('\n'));  // field 1, a message
-  symlink("r.json", hotpath.dir.file("link.json").c_str());
-  check_refused(hotpath({"trace", "convert", "r.json", "--output", "link.json"}), 3, "link.json");
+  symlink("old.pftrace", hotpath.dir.file("link.json").c_str());
+  check_refused(hotpath({"trace", "convert", "r.json", "--output", "link.json"}), 3, "link.json: cannot write: Too many levels of symbolic links");
   check_refused(hotpath({"trace", "convert", "r.json", "--output", "no/such/folder.json"}), 3, "no/such/folder.json");
   check_refused(hotpath({"trace", "convert", "r.json", "--to", "svg", "--output", "x"}), 2, "\"svg\"");
   check_refused(hotpath({"trace", "convert", "r.json", "--output", "-", "--json"}), 2, "both want stdout");
@@ -246,6 +261,11 @@ TEST_CASE("tools: trace commands have help of 80 columns, and say what is missin
   check_refused(hotpath({"trace"}), 2, "a command is missing");
   check_refused(hotpath({"trace", "convrt"}), 2, "did you mean convert?");
   check_refused(hotpath({"trace", "slice", "--stepp", "1"}), 2, "see hotpath trace slice --help");
+  check_refused(hotpath({"trace", "info", "a.json", "b.json"}), 2, "one TRACE only; got a.json, b.json; see hotpath trace info --help");
+  check_refused(hotpath({"trace", "slice", "a.json", "--step"}), 2, "--step has no value, want --step LIST; see hotpath trace slice --help");
+  check_refused(hotpath({"trace", "slice", "a.json", "--step", "1", "--step", "2"}), 2, "one --step LIST only; got 1, 2; see hotpath trace slice --help");
+  for (const char* command : {"convert", "repair", "merge"}) check_refused(hotpath({"trace", command, "", "--output", "x.json"}), 2, "TRACE is empty: it names no file");
+  check_refused(hotpath({"trace", "convert", "a.json", "--output", ""}), 2, "--output is empty: it names no file");
   check_refused(hotpath({"trace", "convert", "a.json"}), 2, "--output");
 }
 

@@ -114,6 +114,16 @@ TEST_CASE("tools: triage says what is wrong with its flags") {
   check_refused(triage(run, {small(), "--stage", "dreaming"}), 2, "--stage");
   check_refused(triage(run, {small(), "--rank", "first"}), 2, "--rank");
   for (const char* range : {"1", "..", "5..4", "a..b", "-1..2", "1..nan"}) check_refused(triage(run, {small(), "--time-range", range}), 2, "--time-range");
+  for (const char* range : {"0ms-0.9ms", "0..900us", "-900us"}) {
+    CAPTURE(range);
+    const auto f = triage(run, {small(), std::string("--time-range=") + range, "--json"});
+    CAPTURE(f.err);
+    REQUIRE(f.code == 0);
+    CHECK(document::parse(f.out)["kernel_tables"] == document::parse(triage(run, {small(), "--time-range", "..0.9", "--json"}).out)["kernel_tables"]);
+  }
+  for (const char* command : {"triage", "stats", "triage-bundle"}) check_refused(run({command, ""}), 2, " is empty: it names no file; see hotpath ");
+  check_refused(triage(run, {"--input", ""}), 2, "--input is empty");
+  check_refused(triage(run, {small(), "--patterns", ""}), 2, "--patterns is empty");
   check_refused(triage(run, {small(), "--min-share", "101"}), 2, "--min-share");
   check_refused(triage(run, {small(), "--format", "html"}), 2, "--format");
   check_refused(triage(run, {small(), "--formula-guard"}), 2, "--formula-guard");
@@ -137,6 +147,23 @@ TEST_CASE("tools: F-OUT-13 triage of a trace without GPU work says so, exits 3 a
   check_refused(triage(run, {run.dir.file("none.json")}), 3, "none.json");
   check_refused(triage(run, {run.dir.write("text.json", "not a trace")}), 3, "text.json");
   check_refused(triage(run, {run.dir.write("a.nsys-rep", "NSYS")}), 3, "nsys export");
+}
+
+TEST_CASE("tools: triage, triage-bundle and diff say of a file that is no trace what stats says") {
+  const tool run;
+  for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{{"empty.json", ""}, {"words.json", "hello"}, {"other.json", "{\"a\": 1}"}, {"bad.json.gz", "\x1f\x8b" "junk"},
+                                                                                 {"z.json.zst", "\x28\xb5\x2f\xfd" "junk"}, {"a.sqlite", std::string("SQLite format 3\0junk", 20)}, {"a.nsys-rep", "NSYS"}}) {
+    CAPTURE(name);
+    run.dir.write(name, text);
+    const auto want = run({"stats", name});
+    check_refused(want, 3, name);
+    for (const std::vector<std::string>& argv : {std::vector<std::string>{"triage", name}, {"triage-bundle", name}, {"diff", name, small()}, {"diff", small(), name}, {"trace", "info", name}}) {
+      CAPTURE(argv.front());
+      check_refused(run(argv), 3, want.err);
+    }
+  }
+  CHECK(has(run({"triage", "bad.json.gz"}).err, "bad.json.gz: this is a damaged gzip file"));
+  CHECK(run({"triage", "none.json"}).err == run({"stats", "none.json"}).err);
 }
 
 TEST_CASE("tools: triage of a cut trace reports what is there, says what was lost and exits 5") {
@@ -251,6 +278,7 @@ TEST_CASE("tools: triage keeps its report in a run, and serve-report prints it")
     CHECK(triage(run, {small(), "--into", run.dir.path()}).code == 0);
   }
   check_refused(triage(run, {small(), "--into", run.dir.file("none.db")}), 3, "none.db");
+  check_refused(triage(run, {run.dir.write("not_read.json", "no trace"), "--into", run.dir.file("none.db")}), 3, "none.db");  // before the trace is read
 }
 
 TEST_CASE("tools: triage reads fusion patterns of its user") {
@@ -277,6 +305,10 @@ TEST_CASE("tools: triage reads fusion patterns of its user") {
   const auto bad = triage(run, {small(), "--patterns", run.dir.write("bad.json", "{\"patterns\": [{\"id\": 3}]}")});
   CHECK(bad.code == 3);
   CHECK(has(bad.err, "bad.json"));
+  for (const char* flag : {"--patterns", "--server-args", "--server-log"}) {
+    check_refused(triage(run, {small(), flag, "absent.json"}), 3, "absent.json: cannot be opened: No such file or directory");
+    check_refused(triage(run, {small(), flag, "."}), 3, ".: cannot be read: Is a directory");
+  }
 }
 
 TEST_CASE("tools: triage-bundle makes one document of traces and saved reports") {
@@ -297,6 +329,14 @@ TEST_CASE("tools: triage-bundle makes one document of traces and saved reports")
   CHECK(page.starts_with("<!DOCTYPE html>"));
   CHECK(has(page, "Side by side"));
   CHECK(run({"triage-bundle"}).code == 2);
+  check_refused(run({"triage-bundle", "label="}), 2, "\"label=\" names no file");
+  CHECK(has(run({"triage-bundle", small(), "--title", ""}).out, "# Kernel triage bundle\n"));
+  // An exit code other than 0 is explained, also where the document goes to a file.
+  run.dir.write("cut.json", hotpath_test::read_file(small()).substr(0, 30'000));
+  const auto part = run({"triage-bundle", small(), "cut.json", "--output", "part.md"});
+  CHECK(part.code == 5);
+  CHECK(has(part.err, "cut.json: "));
+  CHECK(has(part.err, "ends early"));
   check_refused(run({"triage-bundle", "none.json"}), 3, "none.json");
   run.dir.write("broken.json", saved.out.substr(0, saved.out.size() / 2));
   check_refused(run({"triage-bundle", "broken.json"}), 3, "broken.json");
