@@ -43,7 +43,6 @@ exit_code diff(const diff_flags& f) {
     so.file_label = one.label, so.rank = rank;
     sides[i] = kernel::look_at(traces[i], so);
     if (const std::string why = kernel::why_nothing(sides[i], so); !why.empty()) return fail({.code = errc::empty, .detail = why, .source = one.path}, exit_code::unusable);
-    if (traces[i].partial()) say(one.path + ": not all of it could be read; hotpath trace info says what");
   }
   const kernel::comparison c = kernel::compare(sides[0], sides[1], {.margin = *margin, .min_share = *share});
   const report::compare_labels labels{f.a, f.b};

@@ -60,6 +60,9 @@ result<found_traces> find_traces(const std::string& path, std::optional<int> ran
       if (auto t = read_trace(path); !t) return t.error();
     return d.error();
   }
+  if (d->traces.empty())
+    return error{.code = errc::empty, .detail = "has no trace of a running engine, but " + std::to_string(d->captures.size()) + " of captures of graphs" + (rank ? ", for this rank" : ""),
+                 .source = text::printable(path), .hint = "name the file, or give it with --capture beside the trace whose graphs it captured"};
   found_traces f;
   f.all = std::move(*d);
   std::optional<int> lowest;

@@ -2282,10 +2282,11 @@ class name_table {
 namespace hotpath::inline HOTPATH_ABI::detail {
 
 // A hash of several numbers, one after the other, the first of them as `h` or behind a constant. Multiplied and folded (as wyhash does): no pattern of
-// small numbers, such as two that are equal, gives one hash, and none is found by calculating back.
+// small numbers, such as two that are equal, gives one hash. It has no seed: who searches for colliding ids finds some, and makes a file slow to read, not
+// wrong.
 inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
   __extension__ const auto product = static_cast<unsigned __int128>(h ^ 0x9e3779b97f4a7c15u) * (v ^ 0xd6e8feb86659fd93u);
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64) ^ (h << 32 | h >> 32);   // h again: the v that makes the product 0 hides nothing
 }
 
 // A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
@@ -11985,10 +11986,11 @@ struct kernel_table {
 struct device_time {
   stage at = stage::all;
   std::uint64_t steps = 0;
-  std::uint32_t streams = 0;                      // streams with work, of the busiest device
+  std::uint32_t devices = 0, streams = 0;         // devices with work; streams with work, of the one that has most of them
   nanoseconds wall{}, busy{}, idle{};             // busy + idle = wall
   nanoseconds compute{}, comm{}, memory{};        // unions; compute: all that is neither communication nor copying and setting of memory
   nanoseconds exposed_comm{};                     // communication while no compute (as above) ran on another stream
+  nanoseconds exposed_in_steps{};                 // of it: of launches within steps
   nanoseconds overlapped{};                       // two or more streams active
   struct part { nanoseconds time{}; std::uint64_t gaps = 0; };
   part idle_by[6] = {};                           // indexed by idle_cause; their sum is idle
@@ -12005,7 +12007,7 @@ struct overlap_row {
   nanoseconds total{}, exclusive{}, hidden{}, hidden_by_compute{};
   double share = 0;                               // of busy time
   nanoseconds saving{};                           // an upper bound of what could be won in the whole trace; 0: nothing
-  std::optional<nanoseconds> saving_per_step;     // the same per step, where there are steps
+  std::optional<nanoseconds> saving_per_step;     // of launches within steps, per step
   std::string bound;                              // what bounds it, a phrase
   std::optional<double> inflation;                // p50 overlapped / p50 alone of one launch shape, >= 20 of each
   std::string partner;                            // what hides it most
@@ -12609,8 +12611,10 @@ inline groups group(const std::vector<std::uint32_t>& keys, std::uint32_t distin
   return g;
 }
 
-// Where a row was launched: time by site, reduced to the two locations that say most.
+// Where a row was launched: time by site, reduced to the two locations that say most. What has less than `least_share` of its time says nothing.
 struct site_times {
+  static constexpr double least_share = 5;  // percent
+
   std::vector<std::uint32_t> touched;
   std::vector<nanoseconds> time;  // by site
   std::vector<std::uint64_t> launches;
@@ -12643,6 +12647,10 @@ HOTPATH_FN void site_times::fill(const site_table& sites, nanoseconds total, std
       out.back().launches += launches[i];
       out.back().own = out.back().own || sites[i].priority > 200;
     }
+    std::size_t kept = 0;
+    for (const candidate& c : out)
+      if (percent(c.time, total) >= least_share) out[kept++] = c;
+    out.resize(kept);
     const bool place = word == &site::location;        // of places the framework's own go first
     sort_in_place(out, [&](const candidate& a, const candidate& b) {
       if (place && a.own != b.own) return a.own;
@@ -12902,7 +12910,7 @@ struct compare_row {
 struct stage_comparison {
   stage at = stage::all;
   std::size_t a_steps = 0, b_steps = 0;           // units
-  change step_time;                               // from a step's first GPU work to its last: this one gates
+  change step_time;                               // from a step's first GPU work, or the end of what the steps before it began, to its last: this one gates
   change busy;                                    // of it, the union
   std::optional<rank_tests> ranks;                // of step_time
   std::optional<double> a_requests, b_requests, a_tokens, b_tokens;  // mean per step, where annotations tell
@@ -13006,9 +13014,13 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
     x.busy += x.covered.add(e);
   }
   out.spans.assign(out.units, 0), out.busy.assign(out.units, 0);
+  std::vector<running_union> until(matched.size());  // work of a step may still run when the next one's begins: no time is counted twice
   for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool here = of[i].begin < of[i].end;         // else a step of another stage, whose time is not the next one's either
+    if (all[i].process >= until.size() || (!here && all[i].events == 0)) continue;
+    const nanoseconds own = until[all[i].process].add(here ? interval{of[i].begin, of[i].end} : interval{all[i].gpu_begin, all[i].gpu_end});
     if (out.unit_of[i] == no_index) continue;
-    out.spans[out.unit_of[i]] += static_cast<double>((of[i].end - of[i].begin).ns) / static_cast<double>(out.processes);
+    out.spans[out.unit_of[i]] += static_cast<double>(own.ns) / static_cast<double>(out.processes);
     out.busy[out.unit_of[i]] += static_cast<double>(of[i].busy.ns) / static_cast<double>(out.processes);
   }
   return out;
@@ -13172,6 +13184,12 @@ inline void match_ranks(const subject& a, const subject& b, std::vector<std::uin
   list(out.unmatched, "ranks", "B", left_b);
 }
 
+inline bool is_cut(const model::timeline& t) {
+  for (const model::trace_loss& l : t.lost)
+    if (l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged || l.fault == model::trace_fault::bad_checksum) return true;
+  return false;
+}
+
 inline bool apart(const std::optional<double>& a, const std::optional<double>& b, double margin) {
   return a && b && *a != *b && 100 * (*a < *b ? *b - *a : *a - *b) > margin * *a;
 }
@@ -13261,9 +13279,15 @@ HOTPATH_FN comparison compare(const subject& a, const subject& b, const compare_
     std::string note("A ran on ");
     out.notes.push_back(note.append(x).append(", B on ").append(y));
   }
-  std::optional<std::string> unknown = graphs_not_recorded(a);
-  if (unknown) unknown->insert(0, "A: ");
-  else if ((unknown = graphs_not_recorded(b))) unknown->insert(0, "B: ");
+  std::optional<std::string> unknown;                  // why no verdict can be given
+  for (const bool of_a : {true, false}) {
+    const subject& s = of_a ? a : b;
+    const std::string side_name(of_a ? "A" : "B");
+    if (s.trace->partial()) out.notes.push_back(side_name + " could not be read whole: " + std::string(is_cut(*s.trace) ? "steps and kernels are missing" : "some of its events are missing"));
+    if (unknown) continue;
+    if (is_cut(*s.trace)) unknown = side_name + " is cut off or damaged: what is missing is not known";
+    else if ((unknown = graphs_not_recorded(s))) unknown->insert(0, ": ").insert(0, side_name);
+  }
 
   // One table of names for both sides: a kernel is its canonical name.
   name_table names{{.bytes = SIZE_MAX, .distinct = SIZE_MAX}};
@@ -13472,8 +13496,9 @@ class on_track {
   std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
     const std::uint32_t from = last_before(track, at);
     if (from == model::no_index) return from;
-    if (answers_.size() <= track) answers_.resize(std::size_t{track} + 1);
-    answer& last = answers_[track];
+    const std::uint32_t n = tracks_.number(track);         // not by the track itself, which may be no_index
+    if (n == answers_.size()) answers_.emplace_back();
+    answer& last = answers_[n];
     std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
     while (i != model::no_index && all_[i].end() < at) i = outer(i);
     last = {from, i, at};
@@ -13490,7 +13515,8 @@ class on_track {
   std::size_t first_ = 0, end_ = 0;
   std::uint32_t track_ = 0;
   bool known_ = false;
-  std::vector<answer> answers_;   // by track
+  hotpath::detail::id_index tracks_;
+  std::vector<answer> answers_;   // by number of the track
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel::detail
@@ -14593,6 +14619,7 @@ struct chain {
   std::uint64_t repetitions = 0;
   double adjacency = 0;
   merge_saving saving;                             // of all repetitions together
+  nanoseconds gain_in_steps{};                     // of it: of repetitions within steps
 };
 // Runs of memory-bound kernels between heavy ones (products, attention, communication) that occur again and again; largest gain first.
 std::vector<chain> find_chains(const subject& s, const sequence& seq, const chain_options& options = {});
@@ -14740,7 +14767,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
   std::uint32_t at[longest];
   const bool bound[longest] = {true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true};
   std::size_t n = 0;
-  const auto close = [&] {
+  const auto close = [&](std::uint32_t step) {
     if (n >= 2) {
       std::uint64_t h = n;
       for (std::size_t k = 0; k < n; ++k) h = hotpath::detail::mix(h, name_of(seq.token_at[at[k]]));
@@ -14759,6 +14786,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
       }
       const merge_saving m = saving_of(times, std::span(bound, n), gaps);
       ++found[r].repetitions, found[r].saving.gone += m.gone, found[r].saving.gain += m.gain;
+      if (step != no_index) found[r].gain_in_steps += m.gain;
     }
     n = 0;
   };
@@ -14766,10 +14794,10 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
     for (std::uint32_t p = part.begin; p < part.end; ++p) {
       const std::uint32_t t = seq.token_at[p];
       if (seq.tokens[t].is_transparent()) continue;
-      if (!fusable[t] || n == longest) close();
+      if (!fusable[t] || n == longest) close(part.step);
       if (fusable[t]) at[n++] = p;
     }
-    close();
+    close(part.step);
   }
   std::vector<chain> out;
   for (chain& c : found) {
@@ -15363,6 +15391,7 @@ struct chain_walk {
   std::uint64_t runs[longest_chain] = {};          // of each group: launches that follow each other count as one
   std::uint64_t complete = 0;                      // times that all groups followed each other
   merge_saving saving;
+  nanoseconds gain_in_steps{};                     // of it
   nanoseconds by_group[longest_chain] = {};        // in complete ones
   std::vector<bool> taken;                         // by token: part of a complete one
 
@@ -15419,6 +15448,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
       if (reached < groups) continue;
       const merge_saving m1 = saving_of(std::span(time, groups), std::span(memory_bound, groups), gaps);
       ++out.complete, out.saving.gone += m1.gone, out.saving.gain += m1.gain;
+      if (part.step != no_index) out.gain_in_steps += m1.gain;
       for (std::size_t g = 0; g < groups; ++g) out.by_group[g] += time[g];
       for (std::uint32_t q = first; q <= p; ++q)
         if (mask[seq.token_at[q]] != 0) out.taken[seq.token_at[q]] = true;
@@ -15619,7 +15649,7 @@ class fuser {
     row.confidence = p.low ? "low" : all_met && share >= p.confirmed_share ? "confirmed" : "candidate";
     row.conditions = std::move(v.conditions);
     row.adjacency = adjacency, row.repetitions = w.repetitions(groups);
-    if (seq_.steps != 0) row.gain_per_step = w.saving.gain / static_cast<std::int64_t>(seq_.steps);
+    if (w.gain_in_steps.ns > 0) row.gain_per_step = w.gain_in_steps / static_cast<std::int64_t>(seq_.steps);
     std::size_t longest = 0;
     for (std::size_t g = 1; g < groups; ++g)
       if (w.by_group[g] > w.by_group[longest]) longest = g;
@@ -15706,7 +15736,7 @@ class fuser {
       for (const std::uint32_t t : c.tokens) k.kernels.push_back(name(t));
       if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites.text(s_.map.sites[site].location);
       k.related = c.saving.gone, k.share = tables::percent(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
-      if (seq_.steps != 0) k.gain_per_step = c.saving.gain / static_cast<std::int64_t>(seq_.steps);
+      if (c.gain_in_steps.ns > 0) k.gain_per_step = c.gain_in_steps / static_cast<std::int64_t>(seq_.steps);
       out_.chains.push_back(std::move(k));
     }
   }
@@ -15994,10 +16024,9 @@ inline void ranks_and_clocks(list& out, const model::timeline& t) {
     out.say(counted(distinct, "rank").append(" of ").append(std::to_string(world)).append(distinct == 1 ? " is" : " are")
             .append(" in the trace: the time of a collective holds the wait for ranks that are not seen."));
   bool by_name = false, own = false;
-  for (const model::process& p : t.processes) by_name |= p.rank_from_name, own |= p.clock == model::clock_kind::own;
+  for (const model::process& p : t.processes) by_name |= p.rank_from_name, own |= &p != &t.processes[0] && p.clock == model::clock_kind::own;
   if (by_name) out.say("A rank is known from the file's name alone.");
-  // An export of nsys has one clock for all of its processes.
-  if (t.processes.size() > 1 && own && t.about.format != model::trace_format::nsys_sqlite) out.warn("Clocks of the processes were not aligned: times of different processes cannot be compared.");
+  if (own) out.warn("Clocks of the processes were not aligned: times of different processes cannot be compared.");
 }
 }  // namespace checks
 
@@ -16094,7 +16123,7 @@ HOTPATH_FN void settle(integrity& it) {
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 struct mapping_inputs {
-  const model::timeline* mapping_trace = nullptr;            // the same program with stacks and without graphs
+  const model::timeline* mapping_trace = nullptr;            // the same program with stacks: without graphs, or as they were captured
   std::span<const model::timeline* const> captures = {};     // each may hold several captured graphs
   const step_set* steps = nullptr;                           // find_steps() of the timeline, where the caller has it
 };
@@ -16389,8 +16418,13 @@ class resolver {
     if (text_of_[frame] == no_index) text_of_[frame] = sites_.text(frame_location(t_.name(frame)));
     return text_of_[frame];
   }
+  // The ranges that torch's emit_nvtx() makes of operators have numbers of the call in their names: "aten::mm, seq = 4, op_id = 12".
+  static std::string_view without_numbers(std::string_view op) {
+    const std::size_t at = (std::min)(op.find(", seq = "), op.find(", op_id = "));
+    return op.substr(0, at);
+  }
   site site_of(name_id op, const chain& c) {
-    site s{.cpu_op = sites_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
+    site s{.cpu_op = sites_.text(without_numbers(t_.name(op))), .location = text_of(c.best), .priority = c.priority};
     for (int i = 0; i < 4; ++i) s.stack[i] = text_of(c.stack[i]);
     return s;
   }
@@ -16478,13 +16512,14 @@ inline void find_captured(const model::timeline& t, std::size_t source, name_joi
     else if (open) add(graph, i, kind);
   }
   if (open) end_graph(out, graph, ranges, t.api.back().track, began);
+  std::size_t left = 4 * t.api.size();   // ranges of captures do not nest; where some do, a call may be in a few
   for (std::size_t r = 0; r < ranges.size(); ++r) {
     if (ranges[r].graphs != 0) continue;
     captured g{.source = source};
     const model::api_call* const first = find_first_not(t.api.begin(), t.api.end(), [&at = ranges[r]](const model::api_call& c) {
       return c.track < at.track || (c.track == at.track && c.begin < at.begin);
     });
-    for (std::size_t i = static_cast<std::size_t>(first - t.api.begin()); i < t.api.size() && t.api[i].track == ranges[r].track && t.api[i].begin <= ranges[r].end; ++i) add(g, i, kind_of(t.api[i].name));
+    for (std::size_t i = static_cast<std::size_t>(first - t.api.begin()); i < t.api.size() && t.api[i].track == ranges[r].track && t.api[i].begin <= ranges[r].end && left != 0; ++i, --left) add(g, i, kind_of(t.api[i].name));
     end_graph(out, g, ranges, ranges[r].track, ranges[r].begin);
   }
 }
@@ -16548,7 +16583,7 @@ class graph_joiner {
     one_order_ = r.by_node;
     if (!r.by_node) {
       one_order_ = true;
-      for (const std::uint32_t e : events) one_order_ = one_order_ && t_.gpu[e].stream == t_.gpu[events[0]].stream;
+      for (const std::uint32_t e : events) one_order_ = one_order_ && model::lane_of(t_.gpu[e]) == model::lane_of(t_.gpu[events[0]]);
     }
     std::uint64_t hash = mix(static_cast<std::uint64_t>(batch.value_or(-1)), std::uint64_t{r.ordinal} << 1 | one_order_);
     for (const std::uint32_t e : events) {
@@ -16558,7 +16593,7 @@ class graph_joiner {
     bool fresh = false;
     const std::uint32_t at = known_.insert(0, hash, static_cast<std::uint32_t>(done_.size()), &fresh);
     if (!fresh && done_[at].names == names_) return done_[at];
-    done_.push_back(make(events, batch, r.ordinal));     // two that share a hash: the second is made each time
+    done_.push_back(make(events, batch, r.ordinal));     // of other names with the same 64 bits: made each time
     return done_.back();
   }
 
@@ -16768,11 +16803,13 @@ class mapper {
     if (replays_.empty()) return;
     name_join join;
     std::vector<captured> graphs;
+    std::vector<const model::timeline*> captures(in_.captures.begin(), in_.captures.end());
+    if (in_.mapping_trace != nullptr) captures.push_back(in_.mapping_trace);   // which may be what was recorded while graphs were captured
     std::vector<resolver> others;
-    others.reserve(in_.captures.size());
+    others.reserve(captures.size());
     std::vector<resolver*> sources{&own_};
     find_captured(t_, 0, join, graphs);
-    for (const model::timeline* const capture : in_.captures) {
+    for (const model::timeline* const capture : captures) {
       find_captured(*capture, sources.size(), join, graphs);
       others.emplace_back(*capture, out_.sites);
       sources.push_back(&others.back());
@@ -16876,7 +16913,9 @@ inline void mapper::say() {
   if (unlaunched != 0) note(count(unlaunched).append(" GPU events were launched by calls that are not in the trace (before it began, as a rule)."));
   if (steps_.duplicate_calls != 0) note(count(steps_.duplicate_calls).append(" API calls have the correlation id of an earlier call: the first one with it is taken for the launch."));
   if (steps_.shared_ids != 0) note(count(steps_.shared_ids).append(" GPU events share their correlation id with an earlier event, and no graph was launched."));
-  if (t_.ops.empty() && t_.frames.empty() && none.events != 0) note("The trace has no operators and no Python frames: kernels cannot be mapped to the program.");
+  if (const std::uint64_t ranged = out_.covered.by[static_cast<std::size_t>(mapped_by::correlation)].events; t_.ops.empty() && ranged != 0)
+    note(std::string("The trace has no operators: the program's own ranges (NVTX) around ").append(count(ranged)).append(" launches stand for them."));
+  else if (t_.ops.empty() && t_.frames.empty() && none.events != 0) note("The trace has no operators and no Python frames: kernels cannot be mapped to the program.");
   else if (t_.frames.empty() && out_.covered.with_location.events == 0 && !t_.gpu.empty()) note("The trace has no Python frames (with_stack was off): no source line can be told.");
   const std::uint64_t unjoined = out_.graph_events - out_.graph_joined;
   if (out_.graphs_unrecorded != 0)
@@ -17034,7 +17073,7 @@ class partner_times {
 // How each launch of a selection ran beside others, and the sums of its devices.
 struct overlaps {
   std::vector<nanoseconds> hidden, by_compute;  // by position
-  nanoseconds busy, overlapped, compute, comm, memory, exposed;
+  nanoseconds busy, overlapped, compute, comm, memory, exposed, exposed_in_steps;
   partner_times partners;                       // by row, where rows were given
 };
 
@@ -17091,7 +17130,7 @@ inline overlaps look_beside(const subject& s, const selection& v, const std::vec
     for (const std::uint32_t p : events)
       if (const interval e = span_of(gpu[v.events[p]]); e.begin < e.end) edges.push_back({e.begin, p, true}), edges.push_back({e.end, p, false});
     active_lanes any(v.lanes.size()), heavy(v.lanes.size()), work(v.lanes.size()), comm(v.lanes.size());  // heavy: class compute; work: all computation
-    std::uint64_t copies = 0;
+    std::uint64_t copies = 0, comm_in_steps = 0;
     nanoseconds two, some;                               // so far: at least two lanes active; at least one with class compute
     const auto class_at = [&](std::uint32_t p) { return class_of_identity[s.identity_of[v.events[p]]]; };
     sweep(
@@ -17104,7 +17143,9 @@ inline overlaps look_beside(const subject& s, const selection& v, const std::vec
           if (copies != 0) out.memory += d;
           if (comm.count() != 0) {
             out.comm += d;
-            if (work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only())) out.exposed += d;
+            const bool exposed = work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only());
+            if (exposed) out.exposed += d;
+            if (exposed && comm_in_steps != 0) out.exposed_in_steps += d;
           }
           if (heavy.count() != 0) some += d;
           if (heavy.count() == 1) alone[heavy.only()] += d;
@@ -17134,6 +17175,7 @@ inline overlaps look_beside(const subject& s, const selection& v, const std::vec
           if (!e.begins) out.hidden[p] += two, out.by_compute[p] += some - alone[lane];
           any.change(lane, e.begins);
           if (c == overlap_class::compute) heavy.change(lane, e.begins);
+          if (c == overlap_class::comm && at_or_none(s.steps.step_of, v.events[p]) != no_index) e.begins ? ++comm_in_steps : --comm_in_steps;
           if (c == overlap_class::comm) comm.change(lane, e.begins);
           else if (c == overlap_class::memory) e.begins ? ++copies : --copies;
           else work.change(lane, e.begins);
@@ -17179,7 +17221,7 @@ inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, co
   if (other == no_index) return tie::none;
   const interval a = span_of(s.trace->gpu[event]), b = span_of(s.trace->gpu[other]);
   const nanoseconds between = (std::max)(nanoseconds{}, a.begin < b.begin ? b.begin - a.end : a.begin - b.end);
-  const nanoseconds tight = (std::max)(nanoseconds{2'000}, (std::min)(nanoseconds{20'000}, nanoseconds{(a.end - a.begin).ns * 15 / 100}));
+  const nanoseconds tight = (std::max)(nanoseconds{2'000}, (std::min)(nanoseconds{20'000}, nanoseconds{(a.end - a.begin).ns / 100 * 15}));
   if (tight < between) return tie::none;
   const site *mine = site_at(s, event), *theirs = site_at(s, other);
   if (mine != nullptr && theirs != nullptr) {
@@ -17216,11 +17258,12 @@ class recorded_waits {
     any = e.correlation != model::no_id && d != last && *d == own;
     if (!any) return {};
     const std::uint64_t low = n.before == no_index ? 0 : t_.gpu[n.before].correlation, high = n.after == no_index ? model::no_id : t_.gpu[n.after].correlation;
-    std::string out;
-    if (const std::uint32_t other = within(waits_, {own, e.stream, low, no_index}, e.correlation); other != no_index)
-      out.append("high (waits for stream ").append(std::to_string(other)).append(")");
-    else if (const std::uint32_t by = within(awaited_, {own, e.stream, e.correlation, no_index}, high); by != no_index)
-      out.append("high (stream ").append(std::to_string(by)).append(" waits for it)");
+    std::string out;   // what the launch waits for says more than what waits for it; of several of a kind the nearest
+    if (const wait* const w = before(waits_, {own, e.stream, e.correlation, 0}); w != nullptr && low < w->id) {
+      out.append("high (waits for stream ").append(std::to_string(w->other)).append(")");
+    } else if (const wait* const by = after(awaited_, {own, e.stream, e.correlation, no_index}); by != nullptr && by->id < high) {
+      out.append("high (stream ").append(std::to_string(by->other)).append(" waits for it)");
+    }
     return out;
   }
 
@@ -17232,10 +17275,14 @@ class recorded_waits {
     bool operator<(const wait& o) const { return device != o.device ? device < o.device : stream != o.stream ? stream < o.stream : id != o.id ? id < o.id : other < o.other; }
   };
   static std::uint32_t device(std::uint16_t process, std::uint16_t device) { return std::uint32_t{process} << 16 | device; }
-  // The other stream of the first entry of the same stream with from.id < id < to; no_index: there is none.
-  static std::uint32_t within(const std::vector<wait>& all, const wait& from, std::uint64_t to) {
-    const wait *const end = all.data() + all.size(), *const at = find_first_not(all.data(), end, [&from](const wait& w) { return !(from < w); });
-    return at != end && at->device == from.device && at->stream == from.stream && at->id < to ? at->other : no_index;
+  // The nearest of the same stream; nullptr: there is none.
+  static const wait* before(const std::vector<wait>& all, const wait& at) {
+    const wait *const first = all.data(), *const w = find_first_not(first, first + all.size(), [&at](const wait& x) { return x < at; });
+    return w != first && w[-1].device == at.device && w[-1].stream == at.stream ? w - 1 : nullptr;
+  }
+  static const wait* after(const std::vector<wait>& all, const wait& at) {
+    const wait *const end = all.data() + all.size(), *const w = find_first_not(all.data(), end, [&at](const wait& x) { return !(at < x); });
+    return w != end && w->device == at.device && w->stream == at.stream ? w : nullptr;
   }
 
   const model::timeline& t_;
@@ -17335,7 +17382,7 @@ inline idle_parts why_idle(const subject& s, const gap& g, const std::vector<std
   const nanoseconds rest = g.time.end - cut;
   if (model::kind_of_call(t.name(call.name)) == model::call_kind::graph || after.graph != no_index) {
     out[idle_cause::graph_gap] = rest;
-  } else if (before.stream != after.stream && (is_comm(s, g.before) || is_comm(s, g.after))) {
+  } else if (model::lane_of(before) != model::lane_of(after) && (is_comm(s, g.before) || is_comm(s, g.after))) {
     out[idle_cause::communication] = rest;
   } else {
     const nanoseconds latest = (std::max)(call.end(), cut) + longest_latency;
@@ -17355,9 +17402,10 @@ inline device_time account(const subject& s, stage at, const selection& v, const
     if (s.trace->gpu[v.events[p]].duration.ns > 0) works[v.lane_of[p]] = 1;
   for (std::size_t l = 0; l < v.lanes.size(); ++l)
     if (works[l] != 0) out.streams = (std::max)(out.streams, ++lanes_of[v.device_of[l]]);
+  for (const std::uint32_t n : lanes_of) out.devices += n != 0;
   out.busy = out.wall = beside.busy;
   out.compute = beside.compute, out.comm = beside.comm, out.memory = beside.memory;
-  out.exposed_comm = beside.exposed, out.overlapped = beside.overlapped;
+  out.exposed_comm = beside.exposed, out.exposed_in_steps = beside.exposed_in_steps, out.overlapped = beside.overlapped;
   out.unknown = graphs_not_recorded(s);
   if (out.unknown) return out;
   std::vector<std::uint32_t> made;
@@ -17401,7 +17449,7 @@ inline constexpr std::size_t samples_for_inflation = 20;          // of each sid
 inline constexpr std::size_t most_computations = 5;               // headroom rows of computation
 
 struct overlap_sums {
-  nanoseconds total, exclusive, hidden, by_compute;
+  nanoseconds total, exclusive, exclusive_in_steps, hidden, by_compute;
   std::uint32_t longest = no_index;    // position
 };
 
@@ -17613,13 +17661,15 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   if (out.time.streams < 2) return out.no_rows = "only one stream has work: nothing can overlap", out;
 
   const auto& gpu = s.trace->gpu;
-  nanoseconds alone[5] = {};
+  nanoseconds alone[5] = {}, alone_in_steps[5] = {};   // by class
   for (std::uint32_t p = 0; p < v.events.size(); ++p) {
     overlap_sums& r = sums[row_of[p]];
     const interval e = span_of(gpu[v.events[p]]);
-    const nanoseconds d = e.end - e.begin;
-    r.hidden += beside.hidden[p], r.exclusive += d - beside.hidden[p], r.by_compute += beside.by_compute[p];
-    alone[static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]])] += d - beside.hidden[p];
+    const nanoseconds exclusive = e.end - e.begin - beside.hidden[p];
+    const auto c = static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]]);
+    r.hidden += beside.hidden[p], r.exclusive += exclusive, r.by_compute += beside.by_compute[p];
+    alone[c] += exclusive;
+    if (at_or_none(s.steps.step_of, v.events[p]) != no_index) r.exclusive_in_steps += exclusive, alone_in_steps[c] += exclusive;
     if (r.longest == no_index || gpu[v.events[r.longest]].duration < gpu[v.events[p]].duration) r.longest = p;
   }
 
@@ -17678,9 +17728,9 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     std::snprintf(signal, sizeof signal, "%.1f us, share %.1f%%, excl %.1f%% / hid %.1f%%", r.total.us(), share, percent(r.exclusive, r.total), percent(r.hidden, r.total));
     row.signal = signal;
     if (c.headroom) {
-      const nanoseconds others = hidden_behind(row.cls, alone);
-      row.saving = (std::min)(r.exclusive, others);
-      if (out.time.steps != 0) row.saving_per_step = row.saving / static_cast<std::int64_t>(out.time.steps);
+      row.saving = (std::min)(r.exclusive, hidden_behind(row.cls, alone));
+      const nanoseconds in_steps = (std::min)(r.exclusive_in_steps, hidden_behind(row.cls, alone_in_steps));
+      if (in_steps.ns > 0) row.saving_per_step = in_steps / static_cast<std::int64_t>(out.time.steps);
       row.bound = row.saving == r.exclusive ? "its time without other work" : "other kinds of work run alone for no more than";
       row.bound.append(" ").append(milliseconds(row.saving));
     }
@@ -18334,10 +18384,11 @@ HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kern
       line.append("; ").append(*o->time.unknown);
     } else if (o != nullptr) {
       add_idle(line, o->time);
-      if (const nanoseconds exposed = o->time.exposed_comm; exposed.ns > 0) {
+      if (const device_time& t = o->time; t.exposed_comm.ns > 0) {
+        const bool per_step = t.steps != 0 && t.exposed_in_steps.ns > 0;
         line += "; ";
-        add_time(line, o->time.steps != 0 ? exposed / static_cast<std::int64_t>(o->time.steps) : exposed);
-        line.append(" of communication exposed").append(o->time.steps != 0 ? " per step" : "");
+        add_time(line, per_step ? t.exposed_in_steps / static_cast<std::int64_t>(t.steps) : t.exposed_comm);
+        line.append(" of communication exposed").append(per_step ? " per step" : "");
       }
       for (const overlap_row& r : o->rows) {
         if (r.saving.ns == 0) continue;
@@ -18381,7 +18432,7 @@ HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kern
 //   A timeline without GPU events is no error: the report says so (check.verdict unusable; partial where the file ended early, since there may have
 //   been some) and has the operators of the host by self time.
 //   Errors (code empty): the options leave nothing to look at; the sentence says what there is.
-//   Timelines must be sorted; none is kept after the call, but `mapping` and `captures` must outlive the triager.
+//   Timelines must be sorted; none is kept after the call. What the options refer to (texts, patterns, args, mapping, captures) must outlive the triager.
 //   Time: that of the analyzers, O(n log n) in the events. Thread safety: one thread per triager.
 // ---- hotpath/kernel/triage.hpp
 
@@ -21640,6 +21691,11 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device
 HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
   using enum cell_kind;
   sheet s{{{"Step", name}, {"Stage"}, {"Requests", number}, {"Tokens", number}, {"GPU span", number}, {"GPU busy", number}, {"Idle", number}, {"Tokens/s", number}, {"Gaps, mostly"}}, {}, {}, {}};
+  const auto gaps_known = [&](kernel::stage at) {
+    for (const kernel::overlap_table& o : r_.overlaps)
+      if (o.at == at) return !o.time.unknown;
+    return false;
+  };
   for (std::size_t i = 0; i < r_.steps.size() && i < most; ++i) {
     const kernel::step& x = r_.steps[i];
     const std::string none = mark("\u2013", "-");
@@ -21647,11 +21703,11 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
     const auto whole = [&](const std::optional<std::int64_t>& v) { return v && *v >= 0 ? words::count(static_cast<std::uint64_t>(*v)) : none; };
     const auto tokens = sum(x.context_tokens, x.generation_tokens);
     const nanoseconds span = x.events != 0 ? x.gpu_end - x.gpu_begin : nanoseconds{};
-    nanoseconds gaps{};
+    nanoseconds gaps{};                              // those that its work ends, with the one before it: of all steps together the stage's idle time
     std::size_t longest = 0;
     for (std::size_t c = 0; c < std::size(x.idle_by); ++c) gaps += x.idle_by[c], longest = x.idle_by[longest] < x.idle_by[c] ? c : longest;
     s.rows.push_back({i < r_.step_names.size() ? r_.step_names[i] : "", std::string(name_of(x.what)), whole(sum(x.context_requests, x.generation_requests)), whole(tokens),
-                      span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, span.ns > 0 ? time(span - x.gpu_busy) : none,
+                      span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, gaps_known(x.what) ? time(gaps) : none,
                       tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none, gaps != nanoseconds{} ? std::string(kernel::idle_cause_names[longest]) : none});
   }
   return s;
@@ -27752,7 +27808,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
     std::int64_t spread, middle;
     bool inside;
   };
-  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= best + 500; };  // a microsecond is nothing between two GPUs
+  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
   matches out;
   for (std::size_t i = 0, j = 0; i < there.size() && j < here.size();) {
     if (there[i].what != here[j].what) {
@@ -27776,7 +27832,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
       best = (std::min)(best, fits.back().spread);
       if (fits.back().inside) best_inside = (std::min)(best_inside, fits.back().spread);
     }
-    const bool inside = !expected && best_inside / 2 <= best + 500;
+    const bool inside = !expected && best_inside / 2 <= (nanoseconds{best} + nanoseconds{500}).ns;
     const fit* chosen = nullptr;
     std::size_t as_good = 0;
     for (const fit& f : fits) {
@@ -28005,10 +28061,68 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
 //     if (r && r->lost()) std::puts("something was lost: see r->about.lost");
 //
 //   Events keep their text (arguments and all); strings with control characters, halves of surrogate pairs or ill-formed UTF-8 are mended; events that
-//   are no JSON are left out and counted; the list and the document are closed. The result is plain text, accepted by every strict JSON reader.
+//   are no JSON are left out and counted; the list and the document are closed. The result is plain text, accepted by every strict JSON reader. It says of
+//   itself what is missing (the root's member "hotpath"), so that a report on it is no better than one on the damaged file.
 //   Errors: those of trace::scan (nothing to read); io when the sink refuses. Memory: a chunk of text, the text before and behind the events.
 // ---- hotpath/trace/detail/raw_events.hpp
 // hotpath/trace/detail/raw_events.hpp - a Chrome JSON file written from the raw events of another one: always valid JSON, whatever the other was.
+// ---- hotpath/trace/detail/own_member.hpp
+// hotpath/trace/detail/own_member.hpp - what our writers put into a trace beside what profilers do: the root's member "hotpath". Not for users.
+//   {"lost": [{"fault": "truncated", "count": 1}], "processes": [{"pid": "12", ..., "clock": "aligned"}]}: what the file was made of had losses that
+//   are not seen in it any more; the clock of its processes is one.
+// ---- hotpath/trace/detail/own_member.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+inline constexpr std::string_view own_member = "hotpath";
+inline constexpr std::string_view clock_words[] = {"own", "unix_time", "aligned"};  // by clock_kind
+
+inline void write_lost(json::writer& o, std::span<const model::trace_loss> lost) {
+  o.key("lost"), o.array_begin();
+  for (const model::trace_loss& l : lost)
+    if (l.count != 0) o.object_begin(), o.member("fault", model::name_of(l.fault)), o.member("count", l.count), o.object_end();
+  o.array_end();
+}
+
+struct told_by_writer {
+  std::uint64_t lost[model::trace_fault_count] = {};
+  bool one_clock = false;                  // of all processes
+};
+inline void read_own_member(std::string_view value, told_by_writer& out) {
+  json::reader in(value, json::mode::tolerant_text);
+  if (in.peek() != json::kind::object) return;
+  std::size_t processes = 0, apart = 0;
+  in.object([&](std::string_view key) {
+    if (in.peek() != json::kind::array) return;
+    if (key == "lost") in.array([&] {
+      if (in.peek() != json::kind::object) return;
+      std::size_t fault = model::trace_fault_count;
+      std::int64_t count = 0;
+      in.object([&](std::string_view k) {
+        std::string_view text;
+        if (k == "fault" && in.peek() == json::kind::string && in.string(text)) {
+          for (std::size_t f = 0; f < model::trace_fault_count; ++f)
+            if (text == model::name_of(static_cast<model::trace_fault>(f))) fault = f;
+        } else if (k == "count" && in.peek() == json::kind::number && !in.integer(count)) {
+          count = 0;
+        }
+      });
+      if (fault < model::trace_fault_count && count > 0) out.lost[fault] = static_cast<std::uint64_t>(count);
+    });
+    else if (key == "processes") in.array([&] {
+      if (in.peek() != json::kind::object) return;
+      bool own = true;
+      in.object([&](std::string_view k) {
+        std::string_view text;
+        if (k == "clock" && in.peek() == json::kind::string && in.string(text)) own = text == clock_words[0];
+      });
+      if (processes++ != 0 && own) ++apart;
+    });
+  });
+  out.one_clock = processes > 1 && apart == 0;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
 // ---- hotpath/trace/sink.hpp
 // hotpath/trace/sink.hpp - where the writers of traces put their bytes: any callable that takes a std::string_view and says whether it worked.
 //
@@ -28101,8 +28215,8 @@ class raw_writer {
     ++kept;
     if (buffer_.size() >= 64 << 10) flush();
   }
-  // False: the sink refused.
-  bool finish() {
+  // `lost`: what reading the other file has met. What is missing in this one is said in it; a bare list has no place for that. False: the sink refused.
+  bool finish(const std::vector<model::trace_loss>& lost) {
     begin();
     const std::string open = array_ ? "[" : "{\"traceEvents\":[";
     // A NUL ends the document for readers that are lenient, and is an error for the others.
@@ -28118,6 +28232,7 @@ class raw_writer {
       if (!is_json(open + after_)) after_ = array_ ? "]" : "]}";
       else lost_after = false;
     }
+    if (!array_) say(lost);
     buffer_ += after_;
     buffer_ += '\n';
     flush();
@@ -28138,6 +28253,16 @@ class raw_writer {
     if (!fits(before_)) before_ = "{\"traceEvents\":[", lost_before = true;
     before_ += '\n';
     buffer_ = std::move(before_);
+  }
+  void say(std::vector<model::trace_loss> lost) {
+    if (dropped != 0) lost.push_back({.fault = model::trace_fault::malformed_event, .count = dropped, .first_byte = {}, .note = {}});
+    std::erase_if(lost, [](const model::trace_loss& l) { return l.fault == model::trace_fault::repaired_text || l.count == 0; });
+    if (lost.empty()) return;
+    std::string text(",\"");
+    text.append(own_member).append("\":");
+    json::writer o(text);
+    o.object_begin(), write_lost(o, lost), o.object_end();
+    after_.insert(after_.rfind('}'), text);
   }
   void flush() {
     if (!refused_ && !buffer_.empty()) refused_ = !sink_(buffer_);
@@ -29164,7 +29289,7 @@ result<repaired> repair(const std::string& path, byte_sink sink, const read_opti
   } copy{detail::raw_writer(sink)};
   auto s = scan<Inflater>(path, copy, options);
   if (!s) return s.error();
-  if (!copy.out.finish()) return error{.code = errc::io, .detail = "the repaired trace could not be written"};
+  if (!copy.out.finish(s->lost)) return error{.code = errc::io, .detail = "the repaired trace could not be written"};
   return repaired{std::move(*s), copy.out.kept, copy.out.cleaned, copy.out.dropped, copy.out.bytes, copy.out.closed, copy.out.lost_before || copy.out.lost_after};
 }
 
@@ -29269,7 +29394,7 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
   } copy{detail::slicer(t, s), detail::raw_writer(sink)};
   auto scan_result = scan<Inflater>(path, copy, options);
   if (!scan_result) return scan_result.error();
-  if (!copy.out.finish()) return error{.code = errc::io, .detail = "the slice could not be written"};
+  if (!copy.out.finish(scan_result->lost)) return error{.code = errc::io, .detail = "the slice could not be written"};
   return sliced{std::move(*scan_result), copy.out.kept, copy.some.gpu, copy.out.dropped, copy.out.bytes};
 }
 
@@ -29348,7 +29473,7 @@ inline bool is_integer(std::string_view s) {
 // hotpath/trace/torch.hpp - Kineto / Chrome JSON into a timeline, without an inflater in its name; trace.hpp is the front door.
 //   What becomes what, by `cat`: kernel, gpu_memcpy, gpu_memset -> gpu; *_runtime, *_driver -> api; cpu_op -> ops; python_function -> frames;
 //   user_annotation, gpu_user_annotation -> annotations; cuda_sync (hip_sync) -> syncs. Other categories, flows and counters are counted only.
-//   A GPU event without `dur` 0 is kept too: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
+//   An event with a `dur` of 0 is kept: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
 //   Several processes: files that SGLang merged have pids such as "[TP00] 1234"; each prefix is one process. Else a file is one process.
 //   Never stored: host, user and job names, paths of the trace, log lines that the profiler put into the root.
 // ---- hotpath/trace/detail/detail_table.hpp
@@ -29396,6 +29521,7 @@ enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annot
 event_class class_of(std::string_view category);
 // An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
 bool id_of(std::string_view text, std::uint64_t& out);
+bool read_id(json::reader& in, std::uint64_t& out);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {
@@ -29497,6 +29623,7 @@ class torch_builder {
   bool base_given_ = false;
   std::int64_t base_ns_ = 0;
   std::vector<std::string> root_words_;           // that tell the engine
+  told_by_writer told_;                           // where the file is one of ours
 };
 
 }  // namespace detail
@@ -29588,6 +29715,8 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
       if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
     }
   }
+  if (told_.one_clock)
+    for (std::size_t i = 1; i < out_.processes.size(); ++i) out_.processes[i].clock = model::clock_kind::aligned;
   if (prefixes.empty()) {
     model::process& p = out_.processes[0];
     p.rank = out_.about.rank;
@@ -29653,6 +29782,8 @@ HOTPATH_FN void torch_builder::finish(std::string_view path) {
   find_processes(path);
   find_duplicates();
   find_engine();
+  for (std::size_t f = 0; f < model::trace_fault_count; ++f)
+    out_.count(static_cast<trace_fault>(f), std::nullopt, "in the file that this one was made of", told_.lost[f]);
   model::trace_about& a = out_.about;
   a.file.assign(path);
   a.events = events_;
@@ -30368,6 +30499,7 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
   const bool on = value == "1" || value == "true";
   if (key == "deviceProperties") return out_.devices.empty() ? device_properties(value) : void();
   if (key == "distributedInfo") return distributed(value);
+  if (key == own_member) return read_own_member(value, told_);
   if (key == "with_stack") out_.about.with_stack = on;
   if (key == "record_shapes") out_.about.record_shapes = on;
   if (key == "vllm_version" && root_words_.empty()) root_words_.emplace_back("vllm");
@@ -30574,22 +30706,14 @@ HOTPATH_FN slicer::place slicer::where(const event_view& e) {
 struct raw_ids {
   std::uint64_t correlation = model::no_id, external = model::no_id, flow = model::no_id;
 };
-// Whole numbers, as numbers or as strings of digits.
-inline bool lenient_id(json::reader& in, std::uint64_t& out) {
-  std::string_view text;
-  if (in.peek() == json::kind::string) return in.string(text) && text::to_number(text, out);
-  if (in.peek() != json::kind::number || !in.raw(text)) return false;
-  if (text.ends_with(".0")) text.remove_suffix(2);
-  return text::to_number(text, out);
-}
 inline raw_ids ids_of(std::string_view raw) {
   raw_ids ids;
   json::reader in(raw, json::mode::tolerant_text);
   in.object([&](std::string_view key) {
-    if (key == "id") static_cast<void>(lenient_id(in, ids.flow));
+    if (key == "id") static_cast<void>(read_id(in, ids.flow));
     else if (key == "args") in.object([&](std::string_view k) {
-      if (k == "correlation") static_cast<void>(lenient_id(in, ids.correlation));
-      else if (k == "External id" || k == "external id") static_cast<void>(lenient_id(in, ids.external));
+      if (k == "correlation") static_cast<void>(read_id(in, ids.correlation));
+      else if (k == "External id" || k == "external id") static_cast<void>(read_id(in, ids.external));
     });
   });
   return ids;
@@ -30802,19 +30926,24 @@ class chrome_writer {
     const auto unix_offset = t_.processes.empty() ? std::nullopt : t_.processes[0].unix_offset;
     if (unix_offset) member("baseTimeNanoseconds") += std::to_string((*unix_offset + out_.base).ns);
     else if (out_.base.ns != 0) member("otherData").append("{\"hotpath_base_ns\":\"").append(std::to_string(out_.base.ns)).append("\"}");
-    if (t_.processes.size() > 1) processes(member("hotpath"));
+    if (t_.processes.size() > 1 || !t_.lost.empty()) {
+      json::writer o(member(own_member));
+      o.object_begin();
+      if (t_.processes.size() > 1) processes(o);
+      if (!t_.lost.empty()) write_lost(o, t_.lost);
+      o.object_end();
+    }
     buffer_ += ",\n\"traceEvents\":[";
   }
 
   // What tells processes beyond their prefix.
-  void processes(std::string& out) {
-    json::writer o(out);
-    o.object_begin(), o.key("processes"), o.array_begin();
+  void processes(json::writer& o) {
+    o.key("processes"), o.array_begin();
     for (const model::process& p : t_.processes) {
       o.object_begin(), o.member("pid", t_.name(p.pid)), o.member("name", t_.name(p.name)), o.member("label", t_.name(p.label)), o.member("rank", p.rank);
-      o.member("source", p.source), o.member("shift_ns", p.shift.ns), o.object_end();
+      o.member("source", p.source), o.member("shift_ns", p.shift.ns), o.member("clock", clock_words[static_cast<std::size_t>(p.clock)]), o.object_end();
     }
-    o.array_end(), o.object_end();
+    o.array_end();
   }
 
   void meta(std::string_view what, std::string_view at, std::string_view key, std::string_view value, bool is_text = true) {

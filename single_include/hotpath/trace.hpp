@@ -331,10 +331,11 @@ class name_table {
 namespace hotpath::inline HOTPATH_ABI::detail {
 
 // A hash of several numbers, one after the other, the first of them as `h` or behind a constant. Multiplied and folded (as wyhash does): no pattern of
-// small numbers, such as two that are equal, gives one hash, and none is found by calculating back.
+// small numbers, such as two that are equal, gives one hash. It has no seed: who searches for colliding ids finds some, and makes a file slow to read, not
+// wrong.
 inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
   __extension__ const auto product = static_cast<unsigned __int128>(h ^ 0x9e3779b97f4a7c15u) * (v ^ 0xd6e8feb86659fd93u);
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64) ^ (h << 32 | h >> 32);   // h again: the v that makes the product 0 hides nothing
 }
 
 // A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.
@@ -3359,7 +3360,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
     std::int64_t spread, middle;
     bool inside;
   };
-  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= best + 500; };  // a microsecond is nothing between two GPUs
+  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
   matches out;
   for (std::size_t i = 0, j = 0; i < there.size() && j < here.size();) {
     if (there[i].what != here[j].what) {
@@ -3383,7 +3384,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
       best = (std::min)(best, fits.back().spread);
       if (fits.back().inside) best_inside = (std::min)(best_inside, fits.back().spread);
     }
-    const bool inside = !expected && best_inside / 2 <= best + 500;
+    const bool inside = !expected && best_inside / 2 <= (nanoseconds{best} + nanoseconds{500}).ns;
     const fit* chosen = nullptr;
     std::size_t as_good = 0;
     for (const fit& f : fits) {
@@ -3612,10 +3613,68 @@ HOTPATH_FN result<merged> merge(std::vector<model::timeline> parts, const merge_
 //     if (r && r->lost()) std::puts("something was lost: see r->about.lost");
 //
 //   Events keep their text (arguments and all); strings with control characters, halves of surrogate pairs or ill-formed UTF-8 are mended; events that
-//   are no JSON are left out and counted; the list and the document are closed. The result is plain text, accepted by every strict JSON reader.
+//   are no JSON are left out and counted; the list and the document are closed. The result is plain text, accepted by every strict JSON reader. It says of
+//   itself what is missing (the root's member "hotpath"), so that a report on it is no better than one on the damaged file.
 //   Errors: those of trace::scan (nothing to read); io when the sink refuses. Memory: a chunk of text, the text before and behind the events.
 // ---- hotpath/trace/detail/raw_events.hpp
 // hotpath/trace/detail/raw_events.hpp - a Chrome JSON file written from the raw events of another one: always valid JSON, whatever the other was.
+// ---- hotpath/trace/detail/own_member.hpp
+// hotpath/trace/detail/own_member.hpp - what our writers put into a trace beside what profilers do: the root's member "hotpath". Not for users.
+//   {"lost": [{"fault": "truncated", "count": 1}], "processes": [{"pid": "12", ..., "clock": "aligned"}]}: what the file was made of had losses that
+//   are not seen in it any more; the clock of its processes is one.
+// ---- hotpath/trace/detail/own_member.hpp
+
+namespace hotpath::inline HOTPATH_ABI::trace::detail {
+
+inline constexpr std::string_view own_member = "hotpath";
+inline constexpr std::string_view clock_words[] = {"own", "unix_time", "aligned"};  // by clock_kind
+
+inline void write_lost(json::writer& o, std::span<const model::trace_loss> lost) {
+  o.key("lost"), o.array_begin();
+  for (const model::trace_loss& l : lost)
+    if (l.count != 0) o.object_begin(), o.member("fault", model::name_of(l.fault)), o.member("count", l.count), o.object_end();
+  o.array_end();
+}
+
+struct told_by_writer {
+  std::uint64_t lost[model::trace_fault_count] = {};
+  bool one_clock = false;                  // of all processes
+};
+inline void read_own_member(std::string_view value, told_by_writer& out) {
+  json::reader in(value, json::mode::tolerant_text);
+  if (in.peek() != json::kind::object) return;
+  std::size_t processes = 0, apart = 0;
+  in.object([&](std::string_view key) {
+    if (in.peek() != json::kind::array) return;
+    if (key == "lost") in.array([&] {
+      if (in.peek() != json::kind::object) return;
+      std::size_t fault = model::trace_fault_count;
+      std::int64_t count = 0;
+      in.object([&](std::string_view k) {
+        std::string_view text;
+        if (k == "fault" && in.peek() == json::kind::string && in.string(text)) {
+          for (std::size_t f = 0; f < model::trace_fault_count; ++f)
+            if (text == model::name_of(static_cast<model::trace_fault>(f))) fault = f;
+        } else if (k == "count" && in.peek() == json::kind::number && !in.integer(count)) {
+          count = 0;
+        }
+      });
+      if (fault < model::trace_fault_count && count > 0) out.lost[fault] = static_cast<std::uint64_t>(count);
+    });
+    else if (key == "processes") in.array([&] {
+      if (in.peek() != json::kind::object) return;
+      bool own = true;
+      in.object([&](std::string_view k) {
+        std::string_view text;
+        if (k == "clock" && in.peek() == json::kind::string && in.string(text)) own = text == clock_words[0];
+      });
+      if (processes++ != 0 && own) ++apart;
+    });
+  });
+  out.one_clock = processes > 1 && apart == 0;
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::trace::detail
 // ---- hotpath/trace/sink.hpp
 // hotpath/trace/sink.hpp - where the writers of traces put their bytes: any callable that takes a std::string_view and says whether it worked.
 //
@@ -3708,8 +3767,8 @@ class raw_writer {
     ++kept;
     if (buffer_.size() >= 64 << 10) flush();
   }
-  // False: the sink refused.
-  bool finish() {
+  // `lost`: what reading the other file has met. What is missing in this one is said in it; a bare list has no place for that. False: the sink refused.
+  bool finish(const std::vector<model::trace_loss>& lost) {
     begin();
     const std::string open = array_ ? "[" : "{\"traceEvents\":[";
     // A NUL ends the document for readers that are lenient, and is an error for the others.
@@ -3725,6 +3784,7 @@ class raw_writer {
       if (!is_json(open + after_)) after_ = array_ ? "]" : "]}";
       else lost_after = false;
     }
+    if (!array_) say(lost);
     buffer_ += after_;
     buffer_ += '\n';
     flush();
@@ -3745,6 +3805,16 @@ class raw_writer {
     if (!fits(before_)) before_ = "{\"traceEvents\":[", lost_before = true;
     before_ += '\n';
     buffer_ = std::move(before_);
+  }
+  void say(std::vector<model::trace_loss> lost) {
+    if (dropped != 0) lost.push_back({.fault = model::trace_fault::malformed_event, .count = dropped, .first_byte = {}, .note = {}});
+    std::erase_if(lost, [](const model::trace_loss& l) { return l.fault == model::trace_fault::repaired_text || l.count == 0; });
+    if (lost.empty()) return;
+    std::string text(",\"");
+    text.append(own_member).append("\":");
+    json::writer o(text);
+    o.object_begin(), write_lost(o, lost), o.object_end();
+    after_.insert(after_.rfind('}'), text);
   }
   void flush() {
     if (!refused_ && !buffer_.empty()) refused_ = !sink_(buffer_);
@@ -4771,7 +4841,7 @@ result<repaired> repair(const std::string& path, byte_sink sink, const read_opti
   } copy{detail::raw_writer(sink)};
   auto s = scan<Inflater>(path, copy, options);
   if (!s) return s.error();
-  if (!copy.out.finish()) return error{.code = errc::io, .detail = "the repaired trace could not be written"};
+  if (!copy.out.finish(s->lost)) return error{.code = errc::io, .detail = "the repaired trace could not be written"};
   return repaired{std::move(*s), copy.out.kept, copy.out.cleaned, copy.out.dropped, copy.out.bytes, copy.out.closed, copy.out.lost_before || copy.out.lost_after};
 }
 
@@ -4876,7 +4946,7 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
   } copy{detail::slicer(t, s), detail::raw_writer(sink)};
   auto scan_result = scan<Inflater>(path, copy, options);
   if (!scan_result) return scan_result.error();
-  if (!copy.out.finish()) return error{.code = errc::io, .detail = "the slice could not be written"};
+  if (!copy.out.finish(scan_result->lost)) return error{.code = errc::io, .detail = "the slice could not be written"};
   return sliced{std::move(*scan_result), copy.out.kept, copy.some.gpu, copy.out.dropped, copy.out.bytes};
 }
 
@@ -5055,7 +5125,7 @@ inline bool is_integer(std::string_view s) {
 // hotpath/trace/torch.hpp - Kineto / Chrome JSON into a timeline, without an inflater in its name; trace.hpp is the front door.
 //   What becomes what, by `cat`: kernel, gpu_memcpy, gpu_memset -> gpu; *_runtime, *_driver -> api; cpu_op -> ops; python_function -> frames;
 //   user_annotation, gpu_user_annotation -> annotations; cuda_sync (hip_sync) -> syncs. Other categories, flows and counters are counted only.
-//   A GPU event without `dur` 0 is kept too: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
+//   An event with a `dur` of 0 is kept: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
 //   Several processes: files that SGLang merged have pids such as "[TP00] 1234"; each prefix is one process. Else a file is one process.
 //   Never stored: host, user and job names, paths of the trace, log lines that the profiler put into the root.
 // ---- hotpath/trace/detail/detail_table.hpp
@@ -5103,6 +5173,7 @@ enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annot
 event_class class_of(std::string_view category);
 // An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
 bool id_of(std::string_view text, std::uint64_t& out);
+bool read_id(json::reader& in, std::uint64_t& out);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {
@@ -5204,6 +5275,7 @@ class torch_builder {
   bool base_given_ = false;
   std::int64_t base_ns_ = 0;
   std::vector<std::string> root_words_;           // that tell the engine
+  told_by_writer told_;                           // where the file is one of ours
 };
 
 }  // namespace detail
@@ -5295,6 +5367,8 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
       if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
     }
   }
+  if (told_.one_clock)
+    for (std::size_t i = 1; i < out_.processes.size(); ++i) out_.processes[i].clock = model::clock_kind::aligned;
   if (prefixes.empty()) {
     model::process& p = out_.processes[0];
     p.rank = out_.about.rank;
@@ -5360,6 +5434,8 @@ HOTPATH_FN void torch_builder::finish(std::string_view path) {
   find_processes(path);
   find_duplicates();
   find_engine();
+  for (std::size_t f = 0; f < model::trace_fault_count; ++f)
+    out_.count(static_cast<trace_fault>(f), std::nullopt, "in the file that this one was made of", told_.lost[f]);
   model::trace_about& a = out_.about;
   a.file.assign(path);
   a.events = events_;
@@ -6185,6 +6261,7 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
   const bool on = value == "1" || value == "true";
   if (key == "deviceProperties") return out_.devices.empty() ? device_properties(value) : void();
   if (key == "distributedInfo") return distributed(value);
+  if (key == own_member) return read_own_member(value, told_);
   if (key == "with_stack") out_.about.with_stack = on;
   if (key == "record_shapes") out_.about.record_shapes = on;
   if (key == "vllm_version" && root_words_.empty()) root_words_.emplace_back("vllm");
@@ -6391,22 +6468,14 @@ HOTPATH_FN slicer::place slicer::where(const event_view& e) {
 struct raw_ids {
   std::uint64_t correlation = model::no_id, external = model::no_id, flow = model::no_id;
 };
-// Whole numbers, as numbers or as strings of digits.
-inline bool lenient_id(json::reader& in, std::uint64_t& out) {
-  std::string_view text;
-  if (in.peek() == json::kind::string) return in.string(text) && text::to_number(text, out);
-  if (in.peek() != json::kind::number || !in.raw(text)) return false;
-  if (text.ends_with(".0")) text.remove_suffix(2);
-  return text::to_number(text, out);
-}
 inline raw_ids ids_of(std::string_view raw) {
   raw_ids ids;
   json::reader in(raw, json::mode::tolerant_text);
   in.object([&](std::string_view key) {
-    if (key == "id") static_cast<void>(lenient_id(in, ids.flow));
+    if (key == "id") static_cast<void>(read_id(in, ids.flow));
     else if (key == "args") in.object([&](std::string_view k) {
-      if (k == "correlation") static_cast<void>(lenient_id(in, ids.correlation));
-      else if (k == "External id" || k == "external id") static_cast<void>(lenient_id(in, ids.external));
+      if (k == "correlation") static_cast<void>(read_id(in, ids.correlation));
+      else if (k == "External id" || k == "external id") static_cast<void>(read_id(in, ids.external));
     });
   });
   return ids;
@@ -6619,19 +6688,24 @@ class chrome_writer {
     const auto unix_offset = t_.processes.empty() ? std::nullopt : t_.processes[0].unix_offset;
     if (unix_offset) member("baseTimeNanoseconds") += std::to_string((*unix_offset + out_.base).ns);
     else if (out_.base.ns != 0) member("otherData").append("{\"hotpath_base_ns\":\"").append(std::to_string(out_.base.ns)).append("\"}");
-    if (t_.processes.size() > 1) processes(member("hotpath"));
+    if (t_.processes.size() > 1 || !t_.lost.empty()) {
+      json::writer o(member(own_member));
+      o.object_begin();
+      if (t_.processes.size() > 1) processes(o);
+      if (!t_.lost.empty()) write_lost(o, t_.lost);
+      o.object_end();
+    }
     buffer_ += ",\n\"traceEvents\":[";
   }
 
   // What tells processes beyond their prefix.
-  void processes(std::string& out) {
-    json::writer o(out);
-    o.object_begin(), o.key("processes"), o.array_begin();
+  void processes(json::writer& o) {
+    o.key("processes"), o.array_begin();
     for (const model::process& p : t_.processes) {
       o.object_begin(), o.member("pid", t_.name(p.pid)), o.member("name", t_.name(p.name)), o.member("label", t_.name(p.label)), o.member("rank", p.rank);
-      o.member("source", p.source), o.member("shift_ns", p.shift.ns), o.object_end();
+      o.member("source", p.source), o.member("shift_ns", p.shift.ns), o.member("clock", clock_words[static_cast<std::size_t>(p.clock)]), o.object_end();
     }
-    o.array_end(), o.object_end();
+    o.array_end();
   }
 
   void meta(std::string_view what, std::string_view at, std::string_view key, std::string_view value, bool is_text = true) {

@@ -280,6 +280,39 @@ TEST_CASE("kernel: steps of different batches do not compare, and the reason has
   CHECK(d.stages[0].reason == "the steps differ: A has 32.0 and B 64.0 requests per step");
 }
 
+TEST_CASE("kernel: time in which steps overlap is one step's, not two's") {
+  // Thirty steps of 100 us each; on the other side each begins a copy of 200 us, of which half runs beside the next step.
+  built a, b;
+  for (int i = 0; i < 30; ++i) {
+    const auto s = a.step(stage::decode), both = b.step(stage::decode);
+    a.add("gemm", 100.0 * i, 100, {.step = s}), b.add("gemm", 100.0 * i, 100, {.step = both});
+    b.add("copy", 100.0 * i, 200, {.what = family::memcpy, .stream = 9, .step = both, .kind = model::gpu_kind::copy});
+  }
+  a.finish(), b.finish();
+  const auto c = kernel::compare(a.s, b.s);
+  REQUIRE(c.stages.size() == 1);
+  CHECK(c.stages[0].step_time.a == 100'000);
+  CHECK(c.stages[0].step_time.b == doctest::Approx(3'100'000.0 / 30));
+}
+
+TEST_CASE("kernel: F-TRC-01 a comparison with a trace that is cut off is inconclusive, and it is said") {
+  const built a = simulated(1);
+  built b = simulated(2, {.gemm = 1.5});
+  CHECK(kernel::compare(a.s, b.s).verdict == change_verdict::worse);
+  b.t.count(model::trace_fault::truncated, {}, {});
+  const auto cut = kernel::compare(a.s, b.s);
+  CHECK(kernel::exit_code(cut) == 5);
+  CHECK(any(cut.notes, "B could not be read whole"));
+  REQUIRE(cut.stages.size() == 1);
+  CHECK(cut.stages[0].reason == "B is cut off or damaged: what is missing is not known");
+  // Events that were dropped one by one are said, and end no comparison.
+  built c = simulated(2, {.gemm = 1.5});
+  c.t.count(model::trace_fault::bad_time, {}, {});
+  const auto dropped = kernel::compare(a.s, c.s);
+  CHECK(dropped.verdict == change_verdict::worse);
+  CHECK(any(dropped.notes, "some of its events are missing"));
+}
+
 TEST_CASE("kernel: F-TRC-14 a comparison with a trace that lacks its graphs' kernels is inconclusive") {
   const built a = simulated(1);
   built b;

@@ -354,6 +354,40 @@ TEST_CASE("kernel: grid and block decide where a capture tells them but no names
   CHECK(map_events(m.done(), {.captures = captures}).graph_joined == 0);
 }
 
+TEST_CASE("kernel: a mapping trace that was recorded while graphs were captured is a capture, too") {
+  const made_trace c = capture({"a", "b"}, "capture_4_FULL");
+  made_trace m;
+  replay(m, {"a", "b"}, 0_us, 4);
+  m.done();
+  const mapping r = map_events(m.t, {.mapping_trace = &c.t});
+  CHECK(r.graph_joined == 2);
+  CHECK(site_of(r, 1).cpu_op == "op::b");
+}
+
+TEST_CASE("kernel: ranges that torch makes of operators are told without the numbers of the call") {
+  made_trace m;
+  m.annotate("aten::mm, seq = 4, op_id = 317175", 0_us, 50_us, hotpath::model::annotation_kind::push_pop);
+  m.launch("gemm", 10_us, 20_us, 5_us);
+  m.launch("outside", 60_us, 70_us, 5_us);
+  const mapping r = map_events(m.done());
+  CHECK(site_of(r, 0).cpu_op == "aten::mm");
+  CHECK(says(r, "the program's own ranges (NVTX) around 1 launches stand for them"));
+  CHECK_FALSE(says(r, "cannot be mapped"));
+}
+
+TEST_CASE("kernel: calls and operators of a thread that the file does not name are looked for like others") {
+  made_trace m;
+  m.annotate("step[DECODE bs=2]", 0_us, 50_us);
+  m.op("aten::mm", 5_us, 10_us);
+  m.launch("gemm", 10_us, 20_us, 5_us);
+  for (auto& e : m.t.api) e.track = no_index;
+  for (auto& e : m.t.ops) e.track = no_index;
+  m.done();
+  const hotpath::kernel::step_set steps = hotpath::kernel::find_steps(m.t);
+  CHECK(steps.steps.size() == 1);
+  CHECK(site_of(map_events(m.t, {.steps = &steps}), 0).cpu_op == "aten::mm");
+}
+
 TEST_CASE("kernel: of replays with the same names each is joined by its own shapes") {
   made_trace c = capture({"a", "b"}, "capture_4_FULL", false);
   for (std::uint32_t i = 0; i < 2; ++i) {

@@ -207,7 +207,7 @@ TEST_CASE("kernel: where only one stream has work, no row is shown and the reaso
 
 namespace {
 // 20 steps: 100 of compute, then an all-reduce of 40 of which `beside` runs beside compute of the next layer, then a copy inside compute.
-built training(double beside, bool waits) {
+built training(double beside, bool waits, bool more_outside = false) {
   built b;
   const auto where = b.site({.cpu_op = "c10d::allreduce_", .location = "vllm/distributed/parallel_state.py:10 all_reduce", .priority = 285});
   std::uint64_t id = 0;
@@ -219,6 +219,10 @@ built training(double beside, bool waits) {
     b.add("all_reduce", at + 101, 40, {.what = family::comm, .stream = 20, .step = s, .site = where, .correlation = ++id});
     b.add("gemm2", at + 141 - beside, 150, {.step = s, .correlation = ++id});
     b.add("copy", at + 200, 20, {.what = family::memcpy, .stream = 30, .step = s, .correlation = ++id, .kind = model::gpu_kind::copy});
+  }
+  for (int i = 0; i < 5 && more_outside; ++i) {
+    b.add("all_reduce", 50'000.0 + 1000.0 * i, 500, {.what = family::comm, .at = stage::decode, .stream = 20});
+    b.add("gemm", 60'000.0 + 1000.0 * i, 500, {.at = stage::decode});
   }
   b.finish();
   return b;
@@ -260,6 +264,41 @@ TEST_CASE("kernel: an all-reduce that nothing hides is headroom, and its saving 
   CHECK(c->priority == "P4");
   CHECK(c->recommendation == "skip");
   CHECK(c->saving == 0_ns);
+}
+
+TEST_CASE("kernel: figures per step are of the launches within steps, whatever runs outside of them") {
+  const built b = training(10, false, true);
+  const auto t = kernel::overlap(b.s, stage::decode);
+  CHECK(t.time.steps == 20);
+  CHECK(t.time.exposed_comm == 3'100_us);
+  CHECK(t.time.exposed_in_steps == 600_us);
+  const auto* r = find(t, "all_reduce");
+  REQUIRE(r);
+  CHECK(r->saving == 3'100_us);
+  REQUIRE(r->saving_per_step);
+  CHECK(*r->saving_per_step == 30_us);
+}
+
+TEST_CASE("kernel: streams that have no number are told apart by their tracks where a gap has its cause") {
+  built b;
+  for (const std::uint32_t stream : {7u, 8u}) b.t.tracks.push_back({.pid = b.t.names.intern("0"), .tid = b.t.names.intern(std::to_string(stream))});
+  b.add("all_reduce", 0, 100, {.what = family::comm, .stream = 7});
+  b.add("gemm", 130, 100, {.stream = 8, .correlation = 5}), b.call("cudaLaunchKernel", 20, 1, 5);
+  b.finish();
+  const auto told = kernel::overlap(b.s, stage::all).time;
+  CHECK(told.idle_by[static_cast<std::size_t>(kernel::idle_cause::communication)].time == 30_us);
+  for (auto& e : b.t.gpu) e.track = e.stream - 7, e.stream = model::no_index;
+  const auto untold = kernel::overlap(b.s, stage::all).time;
+  CHECK(untold.idle_by[static_cast<std::size_t>(kernel::idle_cause::communication)].time == 30_us);
+}
+
+TEST_CASE("kernel: of several stream waits before a launch the nearest is named") {
+  built b = training(10, true);
+  for (auto& w : b.t.syncs)
+    if (w.correlation != model::no_id) { b.wait(20, 9, w.correlation - 1, model::no_id); break; }
+  const auto t = kernel::overlap(b.s, stage::decode);
+  REQUIRE(find(t, "all_reduce"));
+  CHECK(find(t, "all_reduce")->dependency == "high (waits for stream 7)");
 }
 
 TEST_CASE("kernel: a stream wait that the trace records is a dependency, and where waits are recorded and none is there, there is none") {

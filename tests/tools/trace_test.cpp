@@ -200,7 +200,9 @@ TEST_CASE("tools: trace repair ends with 5 when something was lost, 0 when not; 
   CHECK(has(f.err, "truncated"));
   const document j = document::parse(hotpath_test::read_file(hotpath.dir.file("mended.json")));
   CHECK(j["traceEvents"].size() > 3);
-  CHECK(hotpath({"trace", "info", "mended.json"}).code == 0);
+  const auto told = hotpath({"trace", "info", "mended.json"});   // valid, and no more whole than the file it was made of
+  CHECK(told.code == 5);
+  CHECK(has(told.out, "in the file that this one was made of"));
   hotpath.dir.write("good.json", text);
   const auto good = hotpath({"trace", "repair", "good.json", "--output", "same.json"});
   CHECK(good.code == 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // hotpath triage and triage-bundle as their users meet them: flags, formats, folders, exit codes, what is kept in a run.
 #include <unistd.h>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -76,6 +77,17 @@ TEST_CASE("tools: triage prints the tables of a trace, and its books balance") {
   const auto steps = triage(run, {small(), "--format", "csv:steps"});
   CHECK(steps.out.starts_with("step,stage,"));
   CHECK(std::count(steps.out.begin(), steps.out.end(), '\n') == 4);
+}
+
+TEST_CASE("tools: a folder that has captures of graphs alone is no input, and it is said") {
+  const tool hotpath;
+  const std::string capture = R"({"traceEvents":[{"ph":"X","cat":"user_annotation","name":"capture_4_FULL","pid":1,"tid":1,"ts":1,"dur":100},
+    {"ph":"X","cat":"cuda_runtime","name":"cudaLaunchKernel","pid":1,"tid":1,"ts":10,"dur":5,"args":{"correlation":7}},
+    {"ph":"X","cat":"kernel","name":"k","pid":0,"tid":7,"ts":20,"dur":5,"args":{"correlation":7,"stream":7,"device":0}}]})";
+  std::filesystem::create_directory(hotpath.dir.file("caps"));
+  hotpath.dir.write("caps/c.json", capture);
+  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{{"triage", "--input", "caps"}, {"diff", "caps", small()}, {"diff", small(), "caps"}, {"triage", "--mapping-input", "caps", "--formal-input", small()}})
+    check_refused(hotpath(args), 3, "captures of graphs");
 }
 
 TEST_CASE("tools: triage looks at one stage, a range of time or the kernels above a share when asked") {

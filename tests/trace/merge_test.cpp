@@ -195,6 +195,15 @@ TEST_CASE("trace: names of merged parts beyond the limit are counted, and times 
   };
   CHECK(!trace::merge(all(edge(INT64_MAX), edge(INT64_MIN))));
   CHECK(!trace::merge(all(edge(INT64_MIN), edge(INT64_MAX)), {.align = alignment::collective}));
+  // Three collectives from one end of 64 bits to the other: no lag is better than another.
+  const auto three = [&](std::int64_t a, std::int64_t b, std::int64_t c) {
+    model::timeline t = edge(a);
+    for (const std::int64_t at : {b, c}) t.gpu.push_back(t.gpu[0]), t.gpu.back().begin = nanoseconds{at};
+    return t;
+  };
+  const auto apart = trace::merge(all(three(INT64_MIN, 0, INT64_MAX), three(0, 0, 0)), {.align = alignment::collective});
+  REQUIRE(apart);
+  CHECK(apart->clocks[1].residual_max > 1_s);          // and is said
 }
 
 TEST_CASE("trace: ranks without a common collective are aligned by steps, refused when their work does not overlap, else said to be unverified") {

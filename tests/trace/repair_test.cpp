@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nlohmann/json.hpp>
 #include <hotpath/trace/repair.hpp>
+#include <hotpath/trace/torch.hpp>
 #include <hotpath/trace/zlib.hpp>
 #include <support/data.hpp>
 #include "written.hpp"
@@ -51,6 +52,32 @@ TEST_CASE("trace: F-TRC-01 a file cut at any byte is repaired into valid JSON wi
     CHECK(r.about->closed == !whole);
     if (cut <= list) CHECK(!r.about->about.complete);
   }
+}
+
+TEST_CASE("trace: F-TRC-01 a repaired file says of itself what is missing, and so do a slice and a copy of a damaged one") {
+  const std::string whole = "{\"traceEvents\":[" + event(1) + "," + event(2) + "],\"traceName\":\"x.json\"}", cut = whole.substr(0, whole.size() - 60);
+  const auto lost = [](const std::string& text) {
+    const auto t = trace::read_text(text);
+    REQUIRE(t);
+    std::string all;
+    for (const auto& l : t->lost) all.append(model::name_of(l.fault)).append(" ").append(l.note).append(";");
+    return all;
+  };
+  const auto r = repair(cut);
+  REQUIRE(r.about);
+  CHECK(document::parse(r.text)["hotpath"]["lost"][0]["fault"] == "truncated");
+  CHECK(lost(r.text) == "truncated in the file that this one was made of;");
+  CHECK(document::parse(repair(r.text).text) == document::parse(r.text));   // once more changes nothing
+  CHECK(lost(repair(whole).text).empty());
+  // What a writer of timelines makes of a damaged file says it, too.
+  const auto damaged = trace::read_text(cut);
+  REQUIRE(damaged);
+  std::string copy;
+  auto keep = [&](std::string_view bytes) { copy += bytes; return true; };
+  REQUIRE(trace::write_chrome(*damaged, keep));
+  CHECK(lost(copy) == "truncated in the file that this one was made of;");
+  // Hostile figures are no reason to stop.
+  CHECK(lost(R"({"traceEvents":[],"hotpath":{"lost":[{"fault":"truncated","count":-1},{"fault":"nothing known","count":5},{"fault":7,"count":"x"},7],"processes":7}})").empty());
 }
 
 TEST_CASE("trace: repair makes strict JSON of control characters, surrogate halves, ill-formed UTF-8, raw quotes and NaN") {

@@ -89,9 +89,13 @@ inline side side_of(const subject& s, stage at, const std::vector<std::uint8_t>&
     x.busy += x.covered.add(e);
   }
   out.spans.assign(out.units, 0), out.busy.assign(out.units, 0);
+  std::vector<running_union> until(matched.size());  // work of a step may still run when the next one's begins: no time is counted twice
   for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool here = of[i].begin < of[i].end;         // else a step of another stage, whose time is not the next one's either
+    if (all[i].process >= until.size() || (!here && all[i].events == 0)) continue;
+    const nanoseconds own = until[all[i].process].add(here ? interval{of[i].begin, of[i].end} : interval{all[i].gpu_begin, all[i].gpu_end});
     if (out.unit_of[i] == no_index) continue;
-    out.spans[out.unit_of[i]] += static_cast<double>((of[i].end - of[i].begin).ns) / static_cast<double>(out.processes);
+    out.spans[out.unit_of[i]] += static_cast<double>(own.ns) / static_cast<double>(out.processes);
     out.busy[out.unit_of[i]] += static_cast<double>(of[i].busy.ns) / static_cast<double>(out.processes);
   }
   return out;
@@ -255,6 +259,12 @@ inline void match_ranks(const subject& a, const subject& b, std::vector<std::uin
   list(out.unmatched, "ranks", "B", left_b);
 }
 
+inline bool is_cut(const model::timeline& t) {
+  for (const model::trace_loss& l : t.lost)
+    if (l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged || l.fault == model::trace_fault::bad_checksum) return true;
+  return false;
+}
+
 inline bool apart(const std::optional<double>& a, const std::optional<double>& b, double margin) {
   return a && b && *a != *b && 100 * (*a < *b ? *b - *a : *a - *b) > margin * *a;
 }
@@ -344,9 +354,15 @@ HOTPATH_FN comparison compare(const subject& a, const subject& b, const compare_
     std::string note("A ran on ");
     out.notes.push_back(note.append(x).append(", B on ").append(y));
   }
-  std::optional<std::string> unknown = graphs_not_recorded(a);
-  if (unknown) unknown->insert(0, "A: ");
-  else if ((unknown = graphs_not_recorded(b))) unknown->insert(0, "B: ");
+  std::optional<std::string> unknown;                  // why no verdict can be given
+  for (const bool of_a : {true, false}) {
+    const subject& s = of_a ? a : b;
+    const std::string side_name(of_a ? "A" : "B");
+    if (s.trace->partial()) out.notes.push_back(side_name + " could not be read whole: " + std::string(is_cut(*s.trace) ? "steps and kernels are missing" : "some of its events are missing"));
+    if (unknown) continue;
+    if (is_cut(*s.trace)) unknown = side_name + " is cut off or damaged: what is missing is not known";
+    else if ((unknown = graphs_not_recorded(s))) unknown->insert(0, ": ").insert(0, side_name);
+  }
 
   // One table of names for both sides: a kernel is its canonical name.
   name_table names{{.bytes = SIZE_MAX, .distinct = SIZE_MAX}};

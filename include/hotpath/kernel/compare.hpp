@@ -68,7 +68,7 @@ struct compare_row {
 struct stage_comparison {
   stage at = stage::all;
   std::size_t a_steps = 0, b_steps = 0;           // units
-  change step_time;                               // from a step's first GPU work to its last: this one gates
+  change step_time;                               // from a step's first GPU work, or the end of what the steps before it began, to its last: this one gates
   change busy;                                    // of it, the union
   std::optional<rank_tests> ranks;                // of step_time
   std::optional<double> a_requests, b_requests, a_tokens, b_tokens;  // mean per step, where annotations tell

@@ -145,10 +145,11 @@ struct kernel_table {
 struct device_time {
   stage at = stage::all;
   std::uint64_t steps = 0;
-  std::uint32_t streams = 0;                      // streams with work, of the busiest device
+  std::uint32_t devices = 0, streams = 0;         // devices with work; streams with work, of the one that has most of them
   nanoseconds wall{}, busy{}, idle{};             // busy + idle = wall
   nanoseconds compute{}, comm{}, memory{};        // unions; compute: all that is neither communication nor copying and setting of memory
   nanoseconds exposed_comm{};                     // communication while no compute (as above) ran on another stream
+  nanoseconds exposed_in_steps{};                 // of it: of launches within steps
   nanoseconds overlapped{};                       // two or more streams active
   struct part { nanoseconds time{}; std::uint64_t gaps = 0; };
   part idle_by[6] = {};                           // indexed by idle_cause; their sum is idle
@@ -165,7 +166,7 @@ struct overlap_row {
   nanoseconds total{}, exclusive{}, hidden{}, hidden_by_compute{};
   double share = 0;                               // of busy time
   nanoseconds saving{};                           // an upper bound of what could be won in the whole trace; 0: nothing
-  std::optional<nanoseconds> saving_per_step;     // the same per step, where there are steps
+  std::optional<nanoseconds> saving_per_step;     // of launches within steps, per step
   std::string bound;                              // what bounds it, a phrase
   std::optional<double> inflation;                // p50 overlapped / p50 alone of one launch shape, >= 20 of each
   std::string partner;                            // what hides it most

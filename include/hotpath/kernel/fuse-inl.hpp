@@ -65,6 +65,7 @@ struct chain_walk {
   std::uint64_t runs[longest_chain] = {};          // of each group: launches that follow each other count as one
   std::uint64_t complete = 0;                      // times that all groups followed each other
   merge_saving saving;
+  nanoseconds gain_in_steps{};                     // of it
   nanoseconds by_group[longest_chain] = {};        // in complete ones
   std::vector<bool> taken;                         // by token: part of a complete one
 
@@ -121,6 +122,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
       if (reached < groups) continue;
       const merge_saving m1 = saving_of(std::span(time, groups), std::span(memory_bound, groups), gaps);
       ++out.complete, out.saving.gone += m1.gone, out.saving.gain += m1.gain;
+      if (part.step != no_index) out.gain_in_steps += m1.gain;
       for (std::size_t g = 0; g < groups; ++g) out.by_group[g] += time[g];
       for (std::uint32_t q = first; q <= p; ++q)
         if (mask[seq.token_at[q]] != 0) out.taken[seq.token_at[q]] = true;
@@ -321,7 +323,7 @@ class fuser {
     row.confidence = p.low ? "low" : all_met && share >= p.confirmed_share ? "confirmed" : "candidate";
     row.conditions = std::move(v.conditions);
     row.adjacency = adjacency, row.repetitions = w.repetitions(groups);
-    if (seq_.steps != 0) row.gain_per_step = w.saving.gain / static_cast<std::int64_t>(seq_.steps);
+    if (w.gain_in_steps.ns > 0) row.gain_per_step = w.gain_in_steps / static_cast<std::int64_t>(seq_.steps);
     std::size_t longest = 0;
     for (std::size_t g = 1; g < groups; ++g)
       if (w.by_group[g] > w.by_group[longest]) longest = g;
@@ -408,7 +410,7 @@ class fuser {
       for (const std::uint32_t t : c.tokens) k.kernels.push_back(name(t));
       if (const std::uint32_t site = seq_.tokens[c.tokens.front()].site; site < s_.map.sites.size()) k.location = s_.map.sites.text(s_.map.sites[site].location);
       k.related = c.saving.gone, k.share = tables::percent(c.saving.gone, seq_.total), k.adjacency = (std::min)(c.adjacency, 100.0), k.repetitions = c.repetitions;
-      if (seq_.steps != 0) k.gain_per_step = c.saving.gain / static_cast<std::int64_t>(seq_.steps);
+      if (c.gain_in_steps.ns > 0) k.gain_per_step = c.gain_in_steps / static_cast<std::int64_t>(seq_.steps);
       out_.chains.push_back(std::move(k));
     }
   }

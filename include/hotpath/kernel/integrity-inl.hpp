@@ -113,10 +113,9 @@ inline void ranks_and_clocks(list& out, const model::timeline& t) {
     out.say(counted(distinct, "rank").append(" of ").append(std::to_string(world)).append(distinct == 1 ? " is" : " are")
             .append(" in the trace: the time of a collective holds the wait for ranks that are not seen."));
   bool by_name = false, own = false;
-  for (const model::process& p : t.processes) by_name |= p.rank_from_name, own |= p.clock == model::clock_kind::own;
+  for (const model::process& p : t.processes) by_name |= p.rank_from_name, own |= &p != &t.processes[0] && p.clock == model::clock_kind::own;
   if (by_name) out.say("A rank is known from the file's name alone.");
-  // An export of nsys has one clock for all of its processes.
-  if (t.processes.size() > 1 && own && t.about.format != model::trace_format::nsys_sqlite) out.warn("Clocks of the processes were not aligned: times of different processes cannot be compared.");
+  if (own) out.warn("Clocks of the processes were not aligned: times of different processes cannot be compared.");
 }
 }  // namespace checks
 

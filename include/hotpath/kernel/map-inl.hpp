@@ -127,8 +127,13 @@ class resolver {
     if (text_of_[frame] == no_index) text_of_[frame] = sites_.text(frame_location(t_.name(frame)));
     return text_of_[frame];
   }
+  // The ranges that torch's emit_nvtx() makes of operators have numbers of the call in their names: "aten::mm, seq = 4, op_id = 12".
+  static std::string_view without_numbers(std::string_view op) {
+    const std::size_t at = (std::min)(op.find(", seq = "), op.find(", op_id = "));
+    return op.substr(0, at);
+  }
   site site_of(name_id op, const chain& c) {
-    site s{.cpu_op = sites_.text(t_.name(op)), .location = text_of(c.best), .priority = c.priority};
+    site s{.cpu_op = sites_.text(without_numbers(t_.name(op))), .location = text_of(c.best), .priority = c.priority};
     for (int i = 0; i < 4; ++i) s.stack[i] = text_of(c.stack[i]);
     return s;
   }
@@ -216,13 +221,14 @@ inline void find_captured(const model::timeline& t, std::size_t source, name_joi
     else if (open) add(graph, i, kind);
   }
   if (open) end_graph(out, graph, ranges, t.api.back().track, began);
+  std::size_t left = 4 * t.api.size();   // ranges of captures do not nest; where some do, a call may be in a few
   for (std::size_t r = 0; r < ranges.size(); ++r) {
     if (ranges[r].graphs != 0) continue;
     captured g{.source = source};
     const model::api_call* const first = find_first_not(t.api.begin(), t.api.end(), [&at = ranges[r]](const model::api_call& c) {
       return c.track < at.track || (c.track == at.track && c.begin < at.begin);
     });
-    for (std::size_t i = static_cast<std::size_t>(first - t.api.begin()); i < t.api.size() && t.api[i].track == ranges[r].track && t.api[i].begin <= ranges[r].end; ++i) add(g, i, kind_of(t.api[i].name));
+    for (std::size_t i = static_cast<std::size_t>(first - t.api.begin()); i < t.api.size() && t.api[i].track == ranges[r].track && t.api[i].begin <= ranges[r].end && left != 0; ++i, --left) add(g, i, kind_of(t.api[i].name));
     end_graph(out, g, ranges, ranges[r].track, ranges[r].begin);
   }
 }
@@ -286,7 +292,7 @@ class graph_joiner {
     one_order_ = r.by_node;
     if (!r.by_node) {
       one_order_ = true;
-      for (const std::uint32_t e : events) one_order_ = one_order_ && t_.gpu[e].stream == t_.gpu[events[0]].stream;
+      for (const std::uint32_t e : events) one_order_ = one_order_ && model::lane_of(t_.gpu[e]) == model::lane_of(t_.gpu[events[0]]);
     }
     std::uint64_t hash = mix(static_cast<std::uint64_t>(batch.value_or(-1)), std::uint64_t{r.ordinal} << 1 | one_order_);
     for (const std::uint32_t e : events) {
@@ -296,7 +302,7 @@ class graph_joiner {
     bool fresh = false;
     const std::uint32_t at = known_.insert(0, hash, static_cast<std::uint32_t>(done_.size()), &fresh);
     if (!fresh && done_[at].names == names_) return done_[at];
-    done_.push_back(make(events, batch, r.ordinal));     // two that share a hash: the second is made each time
+    done_.push_back(make(events, batch, r.ordinal));     // of other names with the same 64 bits: made each time
     return done_.back();
   }
 
@@ -506,11 +512,13 @@ class mapper {
     if (replays_.empty()) return;
     name_join join;
     std::vector<captured> graphs;
+    std::vector<const model::timeline*> captures(in_.captures.begin(), in_.captures.end());
+    if (in_.mapping_trace != nullptr) captures.push_back(in_.mapping_trace);   // which may be what was recorded while graphs were captured
     std::vector<resolver> others;
-    others.reserve(in_.captures.size());
+    others.reserve(captures.size());
     std::vector<resolver*> sources{&own_};
     find_captured(t_, 0, join, graphs);
-    for (const model::timeline* const capture : in_.captures) {
+    for (const model::timeline* const capture : captures) {
       find_captured(*capture, sources.size(), join, graphs);
       others.emplace_back(*capture, out_.sites);
       sources.push_back(&others.back());
@@ -614,7 +622,9 @@ inline void mapper::say() {
   if (unlaunched != 0) note(count(unlaunched).append(" GPU events were launched by calls that are not in the trace (before it began, as a rule)."));
   if (steps_.duplicate_calls != 0) note(count(steps_.duplicate_calls).append(" API calls have the correlation id of an earlier call: the first one with it is taken for the launch."));
   if (steps_.shared_ids != 0) note(count(steps_.shared_ids).append(" GPU events share their correlation id with an earlier event, and no graph was launched."));
-  if (t_.ops.empty() && t_.frames.empty() && none.events != 0) note("The trace has no operators and no Python frames: kernels cannot be mapped to the program.");
+  if (const std::uint64_t ranged = out_.covered.by[static_cast<std::size_t>(mapped_by::correlation)].events; t_.ops.empty() && ranged != 0)
+    note(std::string("The trace has no operators: the program's own ranges (NVTX) around ").append(count(ranged)).append(" launches stand for them."));
+  else if (t_.ops.empty() && t_.frames.empty() && none.events != 0) note("The trace has no operators and no Python frames: kernels cannot be mapped to the program.");
   else if (t_.frames.empty() && out_.covered.with_location.events == 0 && !t_.gpu.empty()) note("The trace has no Python frames (with_stack was off): no source line can be told.");
   const std::uint64_t unjoined = out_.graph_events - out_.graph_joined;
   if (out_.graphs_unrecorded != 0)

@@ -21,7 +21,7 @@
 namespace hotpath::inline HOTPATH_ABI::kernel {
 
 struct mapping_inputs {
-  const model::timeline* mapping_trace = nullptr;            // the same program with stacks and without graphs
+  const model::timeline* mapping_trace = nullptr;            // the same program with stacks: without graphs, or as they were captured
   std::span<const model::timeline* const> captures = {};     // each may hold several captured graphs
   const step_set* steps = nullptr;                           // find_steps() of the timeline, where the caller has it
 };

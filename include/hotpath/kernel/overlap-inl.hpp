@@ -20,7 +20,7 @@ inline constexpr std::size_t samples_for_inflation = 20;          // of each sid
 inline constexpr std::size_t most_computations = 5;               // headroom rows of computation
 
 struct overlap_sums {
-  nanoseconds total, exclusive, hidden, by_compute;
+  nanoseconds total, exclusive, exclusive_in_steps, hidden, by_compute;
   std::uint32_t longest = no_index;    // position
 };
 
@@ -188,13 +188,15 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   if (out.time.streams < 2) return out.no_rows = "only one stream has work: nothing can overlap", out;
 
   const auto& gpu = s.trace->gpu;
-  nanoseconds alone[5] = {};
+  nanoseconds alone[5] = {}, alone_in_steps[5] = {};   // by class
   for (std::uint32_t p = 0; p < v.events.size(); ++p) {
     overlap_sums& r = sums[row_of[p]];
     const interval e = span_of(gpu[v.events[p]]);
-    const nanoseconds d = e.end - e.begin;
-    r.hidden += beside.hidden[p], r.exclusive += d - beside.hidden[p], r.by_compute += beside.by_compute[p];
-    alone[static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]])] += d - beside.hidden[p];
+    const nanoseconds exclusive = e.end - e.begin - beside.hidden[p];
+    const auto c = static_cast<std::size_t>(class_of_identity[s.identity_of[v.events[p]]]);
+    r.hidden += beside.hidden[p], r.exclusive += exclusive, r.by_compute += beside.by_compute[p];
+    alone[c] += exclusive;
+    if (at_or_none(s.steps.step_of, v.events[p]) != no_index) r.exclusive_in_steps += exclusive, alone_in_steps[c] += exclusive;
     if (r.longest == no_index || gpu[v.events[r.longest]].duration < gpu[v.events[p]].duration) r.longest = p;
   }
 
@@ -253,9 +255,9 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     std::snprintf(signal, sizeof signal, "%.1f us, share %.1f%%, excl %.1f%% / hid %.1f%%", r.total.us(), share, percent(r.exclusive, r.total), percent(r.hidden, r.total));
     row.signal = signal;
     if (c.headroom) {
-      const nanoseconds others = hidden_behind(row.cls, alone);
-      row.saving = (std::min)(r.exclusive, others);
-      if (out.time.steps != 0) row.saving_per_step = row.saving / static_cast<std::int64_t>(out.time.steps);
+      row.saving = (std::min)(r.exclusive, hidden_behind(row.cls, alone));
+      const nanoseconds in_steps = (std::min)(r.exclusive_in_steps, hidden_behind(row.cls, alone_in_steps));
+      if (in_steps.ns > 0) row.saving_per_step = in_steps / static_cast<std::int64_t>(out.time.steps);
       row.bound = row.saving == r.exclusive ? "its time without other work" : "other kinds of work run alone for no more than";
       row.bound.append(" ").append(milliseconds(row.saving));
     }

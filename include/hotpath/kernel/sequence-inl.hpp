@@ -145,7 +145,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
   std::uint32_t at[longest];
   const bool bound[longest] = {true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true};
   std::size_t n = 0;
-  const auto close = [&] {
+  const auto close = [&](std::uint32_t step) {
     if (n >= 2) {
       std::uint64_t h = n;
       for (std::size_t k = 0; k < n; ++k) h = hotpath::detail::mix(h, name_of(seq.token_at[at[k]]));
@@ -164,6 +164,7 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
       }
       const merge_saving m = saving_of(times, std::span(bound, n), gaps);
       ++found[r].repetitions, found[r].saving.gone += m.gone, found[r].saving.gain += m.gain;
+      if (step != no_index) found[r].gain_in_steps += m.gain;
     }
     n = 0;
   };
@@ -171,10 +172,10 @@ HOTPATH_FN std::vector<chain> find_chains(const subject& s, const sequence& seq,
     for (std::uint32_t p = part.begin; p < part.end; ++p) {
       const std::uint32_t t = seq.token_at[p];
       if (seq.tokens[t].is_transparent()) continue;
-      if (!fusable[t] || n == longest) close();
+      if (!fusable[t] || n == longest) close(part.step);
       if (fusable[t]) at[n++] = p;
     }
-    close();
+    close(part.step);
   }
   std::vector<chain> out;
   for (chain& c : found) {

@@ -69,6 +69,7 @@ struct chain {
   std::uint64_t repetitions = 0;
   double adjacency = 0;
   merge_saving saving;                             // of all repetitions together
+  nanoseconds gain_in_steps{};                     // of it: of repetitions within steps
 };
 // Runs of memory-bound kernels between heavy ones (products, attention, communication) that occur again and again; largest gain first.
 std::vector<chain> find_chains(const subject& s, const sequence& seq, const chain_options& options = {});

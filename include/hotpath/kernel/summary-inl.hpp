@@ -72,10 +72,11 @@ HOTPATH_FN std::vector<std::string> summarize(std::span<const kernel_table> kern
       line.append("; ").append(*o->time.unknown);
     } else if (o != nullptr) {
       add_idle(line, o->time);
-      if (const nanoseconds exposed = o->time.exposed_comm; exposed.ns > 0) {
+      if (const device_time& t = o->time; t.exposed_comm.ns > 0) {
+        const bool per_step = t.steps != 0 && t.exposed_in_steps.ns > 0;
         line += "; ";
-        add_time(line, o->time.steps != 0 ? exposed / static_cast<std::int64_t>(o->time.steps) : exposed);
-        line.append(" of communication exposed").append(o->time.steps != 0 ? " per step" : "");
+        add_time(line, per_step ? t.exposed_in_steps / static_cast<std::int64_t>(t.steps) : t.exposed_comm);
+        line.append(" of communication exposed").append(per_step ? " per step" : "");
       }
       for (const overlap_row& r : o->rows) {
         if (r.saving.ns == 0) continue;

@@ -202,8 +202,10 @@ inline groups group(const std::vector<std::uint32_t>& keys, std::uint32_t distin
   return g;
 }
 
-// Where a row was launched: time by site, reduced to the two locations that say most.
+// Where a row was launched: time by site, reduced to the two locations that say most. What has less than `least_share` of its time says nothing.
 struct site_times {
+  static constexpr double least_share = 5;  // percent
+
   std::vector<std::uint32_t> touched;
   std::vector<nanoseconds> time;  // by site
   std::vector<std::uint64_t> launches;
@@ -236,6 +238,10 @@ HOTPATH_FN void site_times::fill(const site_table& sites, nanoseconds total, std
       out.back().launches += launches[i];
       out.back().own = out.back().own || sites[i].priority > 200;
     }
+    std::size_t kept = 0;
+    for (const candidate& c : out)
+      if (percent(c.time, total) >= least_share) out[kept++] = c;
+    out.resize(kept);
     const bool place = word == &site::location;        // of places the framework's own go first
     sort_in_place(out, [&](const candidate& a, const candidate& b) {
       if (place && a.own != b.own) return a.own;

@@ -15,7 +15,7 @@
 //   A timeline without GPU events is no error: the report says so (check.verdict unusable; partial where the file ended early, since there may have
 //   been some) and has the operators of the host by self time.
 //   Errors (code empty): the options leave nothing to look at; the sentence says what there is.
-//   Timelines must be sorted; none is kept after the call, but `mapping` and `captures` must outlive the triager.
+//   Timelines must be sorted; none is kept after the call. What the options refer to (texts, patterns, args, mapping, captures) must outlive the triager.
 //   Time: that of the analyzers, O(n log n) in the events. Thread safety: one thread per triager.
 #pragma once
 #include <optional>

@@ -6,7 +6,8 @@
 //     if (r && r->lost()) std::puts("something was lost: see r->about.lost");
 //
 //   Events keep their text (arguments and all); strings with control characters, halves of surrogate pairs or ill-formed UTF-8 are mended; events that
-//   are no JSON are left out and counted; the list and the document are closed. The result is plain text, accepted by every strict JSON reader.
+//   are no JSON are left out and counted; the list and the document are closed. The result is plain text, accepted by every strict JSON reader. It says of
+//   itself what is missing (the root's member "hotpath"), so that a report on it is no better than one on the damaged file.
 //   Errors: those of trace::scan (nothing to read); io when the sink refuses. Memory: a chunk of text, the text before and behind the events.
 #pragma once
 #include <cstdint>
@@ -42,7 +43,7 @@ result<repaired> repair(const std::string& path, byte_sink sink, const read_opti
   } copy{detail::raw_writer(sink)};
   auto s = scan<Inflater>(path, copy, options);
   if (!s) return s.error();
-  if (!copy.out.finish()) return error{.code = errc::io, .detail = "the repaired trace could not be written"};
+  if (!copy.out.finish(s->lost)) return error{.code = errc::io, .detail = "the repaired trace could not be written"};
   return repaired{std::move(*s), copy.out.kept, copy.out.cleaned, copy.out.dropped, copy.out.bytes, copy.out.closed, copy.out.lost_before || copy.out.lost_after};
 }
 

@@ -173,22 +173,14 @@ HOTPATH_FN slicer::place slicer::where(const event_view& e) {
 struct raw_ids {
   std::uint64_t correlation = model::no_id, external = model::no_id, flow = model::no_id;
 };
-// Whole numbers, as numbers or as strings of digits.
-inline bool lenient_id(json::reader& in, std::uint64_t& out) {
-  std::string_view text;
-  if (in.peek() == json::kind::string) return in.string(text) && text::to_number(text, out);
-  if (in.peek() != json::kind::number || !in.raw(text)) return false;
-  if (text.ends_with(".0")) text.remove_suffix(2);
-  return text::to_number(text, out);
-}
 inline raw_ids ids_of(std::string_view raw) {
   raw_ids ids;
   json::reader in(raw, json::mode::tolerant_text);
   in.object([&](std::string_view key) {
-    if (key == "id") static_cast<void>(lenient_id(in, ids.flow));
+    if (key == "id") static_cast<void>(read_id(in, ids.flow));
     else if (key == "args") in.object([&](std::string_view k) {
-      if (k == "correlation") static_cast<void>(lenient_id(in, ids.correlation));
-      else if (k == "External id" || k == "external id") static_cast<void>(lenient_id(in, ids.external));
+      if (k == "correlation") static_cast<void>(read_id(in, ids.correlation));
+      else if (k == "External id" || k == "external id") static_cast<void>(read_id(in, ids.external));
     });
   });
   return ids;

@@ -106,7 +106,7 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
   } copy{detail::slicer(t, s), detail::raw_writer(sink)};
   auto scan_result = scan<Inflater>(path, copy, options);
   if (!scan_result) return scan_result.error();
-  if (!copy.out.finish()) return error{.code = errc::io, .detail = "the slice could not be written"};
+  if (!copy.out.finish(scan_result->lost)) return error{.code = errc::io, .detail = "the slice could not be written"};
   return sliced{std::move(*scan_result), copy.out.kept, copy.some.gpu, copy.out.dropped, copy.out.bytes};
 }
 

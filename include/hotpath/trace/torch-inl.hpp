@@ -535,6 +535,7 @@ HOTPATH_FN void torch_builder::member(std::string_view key, std::string_view val
   const bool on = value == "1" || value == "true";
   if (key == "deviceProperties") return out_.devices.empty() ? device_properties(value) : void();
   if (key == "distributedInfo") return distributed(value);
+  if (key == own_member) return read_own_member(value, told_);
   if (key == "with_stack") out_.about.with_stack = on;
   if (key == "record_shapes") out_.about.record_shapes = on;
   if (key == "vllm_version" && root_words_.empty()) root_words_.emplace_back("vllm");

@@ -2,7 +2,7 @@
 // hotpath/trace/torch.hpp - Kineto / Chrome JSON into a timeline, without an inflater in its name; trace.hpp is the front door.
 //   What becomes what, by `cat`: kernel, gpu_memcpy, gpu_memset -> gpu; *_runtime, *_driver -> api; cpu_op -> ops; python_function -> frames;
 //   user_annotation, gpu_user_annotation -> annotations; cuda_sync (hip_sync) -> syncs. Other categories, flows and counters are counted only.
-//   A GPU event without `dur` 0 is kept too: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
+//   An event with a `dur` of 0 is kept: CUPTI writes such. B/E pairs become events with a duration. Times are exact: decimal text to int64 ns.
 //   Several processes: files that SGLang merged have pids such as "[TP00] 1234"; each prefix is one process. Else a file is one process.
 //   Never stored: host, user and job names, paths of the trace, log lines that the profiler put into the root.
 #pragma once
@@ -13,6 +13,7 @@
 #include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/model/timeline.hpp>
 #include <hotpath/trace/detail/detail_table.hpp>
+#include <hotpath/trace/detail/own_member.hpp>
 #include <hotpath/trace/scan.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace {
@@ -23,6 +24,7 @@ enum class event_class : std::uint8_t { kernel, copy, set, api, op, frame, annot
 event_class class_of(std::string_view category);
 // An id as profilers write it: a whole number, 12.0, or a string of digits; up to 2^64 - 1. False: absent ("", "None", null, negative).
 bool id_of(std::string_view text, std::uint64_t& out);
+bool read_id(json::reader& in, std::uint64_t& out);
 
 // What an event's args say; fields that an event lacks keep their defaults.
 struct event_args {
@@ -124,6 +126,7 @@ class torch_builder {
   bool base_given_ = false;
   std::int64_t base_ns_ = 0;
   std::vector<std::string> root_words_;           // that tell the engine
+  told_by_writer told_;                           // where the file is one of ours
 };
 
 }  // namespace detail

@@ -151,19 +151,24 @@ class chrome_writer {
     const auto unix_offset = t_.processes.empty() ? std::nullopt : t_.processes[0].unix_offset;
     if (unix_offset) member("baseTimeNanoseconds") += std::to_string((*unix_offset + out_.base).ns);
     else if (out_.base.ns != 0) member("otherData").append("{\"hotpath_base_ns\":\"").append(std::to_string(out_.base.ns)).append("\"}");
-    if (t_.processes.size() > 1) processes(member("hotpath"));
+    if (t_.processes.size() > 1 || !t_.lost.empty()) {
+      json::writer o(member(own_member));
+      o.object_begin();
+      if (t_.processes.size() > 1) processes(o);
+      if (!t_.lost.empty()) write_lost(o, t_.lost);
+      o.object_end();
+    }
     buffer_ += ",\n\"traceEvents\":[";
   }
 
   // What tells processes beyond their prefix.
-  void processes(std::string& out) {
-    json::writer o(out);
-    o.object_begin(), o.key("processes"), o.array_begin();
+  void processes(json::writer& o) {
+    o.key("processes"), o.array_begin();
     for (const model::process& p : t_.processes) {
       o.object_begin(), o.member("pid", t_.name(p.pid)), o.member("name", t_.name(p.name)), o.member("label", t_.name(p.label)), o.member("rank", p.rank);
-      o.member("source", p.source), o.member("shift_ns", p.shift.ns), o.object_end();
+      o.member("source", p.source), o.member("shift_ns", p.shift.ns), o.member("clock", clock_words[static_cast<std::size_t>(p.clock)]), o.object_end();
     }
-    o.array_end(), o.object_end();
+    o.array_end();
   }
 
   void meta(std::string_view what, std::string_view at, std::string_view key, std::string_view value, bool is_text = true) {

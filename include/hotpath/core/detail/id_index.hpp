@@ -11,10 +11,11 @@
 namespace hotpath::inline HOTPATH_ABI::detail {
 
 // A hash of several numbers, one after the other, the first of them as `h` or behind a constant. Multiplied and folded (as wyhash does): no pattern of
-// small numbers, such as two that are equal, gives one hash, and none is found by calculating back.
+// small numbers, such as two that are equal, gives one hash. It has no seed: who searches for colliding ids finds some, and makes a file slow to read, not
+// wrong.
 inline std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
   __extension__ const auto product = static_cast<unsigned __int128>(h ^ 0x9e3779b97f4a7c15u) * (v ^ 0xd6e8feb86659fd93u);
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64) ^ (h << 32 | h >> 32);   // h again: the v that makes the product 0 hides nothing
 }
 
 // A hash of an id that leaves ids that are counted up side by side, so that looking them up in order stays in the cache.

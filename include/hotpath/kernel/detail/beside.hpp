@@ -68,7 +68,7 @@ class partner_times {
 // How each launch of a selection ran beside others, and the sums of its devices.
 struct overlaps {
   std::vector<nanoseconds> hidden, by_compute;  // by position
-  nanoseconds busy, overlapped, compute, comm, memory, exposed;
+  nanoseconds busy, overlapped, compute, comm, memory, exposed, exposed_in_steps;
   partner_times partners;                       // by row, where rows were given
 };
 
@@ -125,7 +125,7 @@ inline overlaps look_beside(const subject& s, const selection& v, const std::vec
     for (const std::uint32_t p : events)
       if (const interval e = span_of(gpu[v.events[p]]); e.begin < e.end) edges.push_back({e.begin, p, true}), edges.push_back({e.end, p, false});
     active_lanes any(v.lanes.size()), heavy(v.lanes.size()), work(v.lanes.size()), comm(v.lanes.size());  // heavy: class compute; work: all computation
-    std::uint64_t copies = 0;
+    std::uint64_t copies = 0, comm_in_steps = 0;
     nanoseconds two, some;                               // so far: at least two lanes active; at least one with class compute
     const auto class_at = [&](std::uint32_t p) { return class_of_identity[s.identity_of[v.events[p]]]; };
     sweep(
@@ -138,7 +138,9 @@ inline overlaps look_beside(const subject& s, const selection& v, const std::vec
           if (copies != 0) out.memory += d;
           if (comm.count() != 0) {
             out.comm += d;
-            if (work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only())) out.exposed += d;
+            const bool exposed = work.count() == 0 || (work.count() == 1 && comm.count() == 1 && work.only() == comm.only());
+            if (exposed) out.exposed += d;
+            if (exposed && comm_in_steps != 0) out.exposed_in_steps += d;
           }
           if (heavy.count() != 0) some += d;
           if (heavy.count() == 1) alone[heavy.only()] += d;
@@ -168,6 +170,7 @@ inline overlaps look_beside(const subject& s, const selection& v, const std::vec
           if (!e.begins) out.hidden[p] += two, out.by_compute[p] += some - alone[lane];
           any.change(lane, e.begins);
           if (c == overlap_class::compute) heavy.change(lane, e.begins);
+          if (c == overlap_class::comm && at_or_none(s.steps.step_of, v.events[p]) != no_index) e.begins ? ++comm_in_steps : --comm_in_steps;
           if (c == overlap_class::comm) comm.change(lane, e.begins);
           else if (c == overlap_class::memory) e.begins ? ++copies : --copies;
           else work.change(lane, e.begins);

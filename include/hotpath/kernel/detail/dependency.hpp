@@ -31,7 +31,7 @@ inline tie tie_of(const subject& s, std::uint32_t event, std::uint32_t other, co
   if (other == no_index) return tie::none;
   const interval a = span_of(s.trace->gpu[event]), b = span_of(s.trace->gpu[other]);
   const nanoseconds between = (std::max)(nanoseconds{}, a.begin < b.begin ? b.begin - a.end : a.begin - b.end);
-  const nanoseconds tight = (std::max)(nanoseconds{2'000}, (std::min)(nanoseconds{20'000}, nanoseconds{(a.end - a.begin).ns * 15 / 100}));
+  const nanoseconds tight = (std::max)(nanoseconds{2'000}, (std::min)(nanoseconds{20'000}, nanoseconds{(a.end - a.begin).ns / 100 * 15}));
   if (tight < between) return tie::none;
   const site *mine = site_at(s, event), *theirs = site_at(s, other);
   if (mine != nullptr && theirs != nullptr) {
@@ -68,11 +68,12 @@ class recorded_waits {
     any = e.correlation != model::no_id && d != last && *d == own;
     if (!any) return {};
     const std::uint64_t low = n.before == no_index ? 0 : t_.gpu[n.before].correlation, high = n.after == no_index ? model::no_id : t_.gpu[n.after].correlation;
-    std::string out;
-    if (const std::uint32_t other = within(waits_, {own, e.stream, low, no_index}, e.correlation); other != no_index)
-      out.append("high (waits for stream ").append(std::to_string(other)).append(")");
-    else if (const std::uint32_t by = within(awaited_, {own, e.stream, e.correlation, no_index}, high); by != no_index)
-      out.append("high (stream ").append(std::to_string(by)).append(" waits for it)");
+    std::string out;   // what the launch waits for says more than what waits for it; of several of a kind the nearest
+    if (const wait* const w = before(waits_, {own, e.stream, e.correlation, 0}); w != nullptr && low < w->id) {
+      out.append("high (waits for stream ").append(std::to_string(w->other)).append(")");
+    } else if (const wait* const by = after(awaited_, {own, e.stream, e.correlation, no_index}); by != nullptr && by->id < high) {
+      out.append("high (stream ").append(std::to_string(by->other)).append(" waits for it)");
+    }
     return out;
   }
 
@@ -84,10 +85,14 @@ class recorded_waits {
     bool operator<(const wait& o) const { return device != o.device ? device < o.device : stream != o.stream ? stream < o.stream : id != o.id ? id < o.id : other < o.other; }
   };
   static std::uint32_t device(std::uint16_t process, std::uint16_t device) { return std::uint32_t{process} << 16 | device; }
-  // The other stream of the first entry of the same stream with from.id < id < to; no_index: there is none.
-  static std::uint32_t within(const std::vector<wait>& all, const wait& from, std::uint64_t to) {
-    const wait *const end = all.data() + all.size(), *const at = find_first_not(all.data(), end, [&from](const wait& w) { return !(from < w); });
-    return at != end && at->device == from.device && at->stream == from.stream && at->id < to ? at->other : no_index;
+  // The nearest of the same stream; nullptr: there is none.
+  static const wait* before(const std::vector<wait>& all, const wait& at) {
+    const wait *const first = all.data(), *const w = find_first_not(first, first + all.size(), [&at](const wait& x) { return x < at; });
+    return w != first && w[-1].device == at.device && w[-1].stream == at.stream ? w - 1 : nullptr;
+  }
+  static const wait* after(const std::vector<wait>& all, const wait& at) {
+    const wait *const end = all.data() + all.size(), *const w = find_first_not(all.data(), end, [&at](const wait& x) { return !(at < x); });
+    return w != end && w->device == at.device && w->stream == at.stream ? w : nullptr;
   }
 
   const model::timeline& t_;

@@ -5,6 +5,7 @@
 #include <vector>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/kernel/detail/beside.hpp>
+#include <hotpath/kernel/table-inl.hpp>
 #include <hotpath/model/launch.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel::tables {
@@ -83,7 +84,7 @@ inline idle_parts why_idle(const subject& s, const gap& g, const std::vector<std
   const nanoseconds rest = g.time.end - cut;
   if (model::kind_of_call(t.name(call.name)) == model::call_kind::graph || after.graph != no_index) {
     out[idle_cause::graph_gap] = rest;
-  } else if (before.stream != after.stream && (is_comm(s, g.before) || is_comm(s, g.after))) {
+  } else if (model::lane_of(before) != model::lane_of(after) && (is_comm(s, g.before) || is_comm(s, g.after))) {
     out[idle_cause::communication] = rest;
   } else {
     const nanoseconds latest = (std::max)(call.end(), cut) + longest_latency;
@@ -103,9 +104,10 @@ inline device_time account(const subject& s, stage at, const selection& v, const
     if (s.trace->gpu[v.events[p]].duration.ns > 0) works[v.lane_of[p]] = 1;
   for (std::size_t l = 0; l < v.lanes.size(); ++l)
     if (works[l] != 0) out.streams = (std::max)(out.streams, ++lanes_of[v.device_of[l]]);
+  for (const std::uint32_t n : lanes_of) out.devices += n != 0;
   out.busy = out.wall = beside.busy;
   out.compute = beside.compute, out.comm = beside.comm, out.memory = beside.memory;
-  out.exposed_comm = beside.exposed, out.overlapped = beside.overlapped;
+  out.exposed_comm = beside.exposed, out.exposed_in_steps = beside.exposed_in_steps, out.overlapped = beside.overlapped;
   out.unknown = graphs_not_recorded(s);
   if (out.unknown) return out;
   std::vector<std::uint32_t> made;

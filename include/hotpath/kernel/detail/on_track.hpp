@@ -3,6 +3,7 @@
 #pragma once
 #include <span>
 #include <vector>
+#include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/sort.hpp>
 #include <hotpath/model/timeline.hpp>
 
@@ -27,8 +28,9 @@ class on_track {
   std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
     const std::uint32_t from = last_before(track, at);
     if (from == model::no_index) return from;
-    if (answers_.size() <= track) answers_.resize(std::size_t{track} + 1);
-    answer& last = answers_[track];
+    const std::uint32_t n = tracks_.number(track);         // not by the track itself, which may be no_index
+    if (n == answers_.size()) answers_.emplace_back();
+    answer& last = answers_[n];
     std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
     while (i != model::no_index && all_[i].end() < at) i = outer(i);
     last = {from, i, at};
@@ -45,7 +47,8 @@ class on_track {
   std::size_t first_ = 0, end_ = 0;
   std::uint32_t track_ = 0;
   bool known_ = false;
-  std::vector<answer> answers_;   // by track
+  hotpath::detail::id_index tracks_;
+  std::vector<answer> answers_;   // by number of the track
 };
 
 }  // namespace hotpath::inline HOTPATH_ABI::kernel::detail

@@ -218,6 +218,11 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device
 HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
   using enum cell_kind;
   sheet s{{{"Step", name}, {"Stage"}, {"Requests", number}, {"Tokens", number}, {"GPU span", number}, {"GPU busy", number}, {"Idle", number}, {"Tokens/s", number}, {"Gaps, mostly"}}, {}, {}, {}};
+  const auto gaps_known = [&](kernel::stage at) {
+    for (const kernel::overlap_table& o : r_.overlaps)
+      if (o.at == at) return !o.time.unknown;
+    return false;
+  };
   for (std::size_t i = 0; i < r_.steps.size() && i < most; ++i) {
     const kernel::step& x = r_.steps[i];
     const std::string none = mark("\u2013", "-");
@@ -225,11 +230,11 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
     const auto whole = [&](const std::optional<std::int64_t>& v) { return v && *v >= 0 ? words::count(static_cast<std::uint64_t>(*v)) : none; };
     const auto tokens = sum(x.context_tokens, x.generation_tokens);
     const nanoseconds span = x.events != 0 ? x.gpu_end - x.gpu_begin : nanoseconds{};
-    nanoseconds gaps{};
+    nanoseconds gaps{};                              // those that its work ends, with the one before it: of all steps together the stage's idle time
     std::size_t longest = 0;
     for (std::size_t c = 0; c < std::size(x.idle_by); ++c) gaps += x.idle_by[c], longest = x.idle_by[longest] < x.idle_by[c] ? c : longest;
     s.rows.push_back({i < r_.step_names.size() ? r_.step_names[i] : "", std::string(name_of(x.what)), whole(sum(x.context_requests, x.generation_requests)), whole(tokens),
-                      span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, span.ns > 0 ? time(span - x.gpu_busy) : none,
+                      span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, gaps_known(x.what) ? time(gaps) : none,
                       tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none, gaps != nanoseconds{} ? std::string(kernel::idle_cause_names[longest]) : none});
   }
   return s;

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 #include <hotpath/core/json.hpp>
 #include <hotpath/core/text.hpp>
+#include <hotpath/trace/detail/own_member.hpp>
 #include <hotpath/trace/sink.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::trace::detail {
@@ -72,8 +74,8 @@ class raw_writer {
     ++kept;
     if (buffer_.size() >= 64 << 10) flush();
   }
-  // False: the sink refused.
-  bool finish() {
+  // `lost`: what reading the other file has met. What is missing in this one is said in it; a bare list has no place for that. False: the sink refused.
+  bool finish(const std::vector<model::trace_loss>& lost) {
     begin();
     const std::string open = array_ ? "[" : "{\"traceEvents\":[";
     // A NUL ends the document for readers that are lenient, and is an error for the others.
@@ -89,6 +91,7 @@ class raw_writer {
       if (!is_json(open + after_)) after_ = array_ ? "]" : "]}";
       else lost_after = false;
     }
+    if (!array_) say(lost);
     buffer_ += after_;
     buffer_ += '\n';
     flush();
@@ -109,6 +112,16 @@ class raw_writer {
     if (!fits(before_)) before_ = "{\"traceEvents\":[", lost_before = true;
     before_ += '\n';
     buffer_ = std::move(before_);
+  }
+  void say(std::vector<model::trace_loss> lost) {
+    if (dropped != 0) lost.push_back({.fault = model::trace_fault::malformed_event, .count = dropped, .first_byte = {}, .note = {}});
+    std::erase_if(lost, [](const model::trace_loss& l) { return l.fault == model::trace_fault::repaired_text || l.count == 0; });
+    if (lost.empty()) return;
+    std::string text(",\"");
+    text.append(own_member).append("\":");
+    json::writer o(text);
+    o.object_begin(), write_lost(o, lost), o.object_end();
+    after_.insert(after_.rfind('}'), text);
   }
   void flush() {
     if (!refused_ && !buffer_.empty()) refused_ = !sink_(buffer_);

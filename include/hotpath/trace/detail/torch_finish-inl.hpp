@@ -82,6 +82,8 @@ HOTPATH_FN void torch_builder::find_processes(std::string_view path) {
       if (id_of(label.substr(2), rank) && rank < (1u << 30)) p.rank = static_cast<int>(rank);  // one number only: TP03
     }
   }
+  if (told_.one_clock)
+    for (std::size_t i = 1; i < out_.processes.size(); ++i) out_.processes[i].clock = model::clock_kind::aligned;
   if (prefixes.empty()) {
     model::process& p = out_.processes[0];
     p.rank = out_.about.rank;
@@ -147,6 +149,8 @@ HOTPATH_FN void torch_builder::finish(std::string_view path) {
   find_processes(path);
   find_duplicates();
   find_engine();
+  for (std::size_t f = 0; f < model::trace_fault_count; ++f)
+    out_.count(static_cast<trace_fault>(f), std::nullopt, "in the file that this one was made of", told_.lost[f]);
   model::trace_about& a = out_.about;
   a.file.assign(path);
   a.events = events_;
