@@ -437,6 +437,12 @@ TEST_CASE("kernel: patterns of a user extend the built-in ones, replace one of t
   const auto table = fuse(t.s, stage::all, {.framework = "vllm", .patterns = *mine});
   CHECK(find(table, "X1", fusion_state::opportunity) != nullptr);
   CHECK(find(table, "F34", fusion_state::opportunity) == nullptr);
+  // Of patterns for the same kernels the user's is shown, unless it says otherwise.
+  for (const auto& [priority, shown] : {std::pair{"", true}, {",\"priority\":-1", false}}) {
+    const auto own = parse_patterns(std::string(R"([{"id":"X2","chain":["rmsnorm","quant"])") + priority + "}]");
+    REQUIRE(own);
+    CHECK((find(fuse(t.s, stage::all, {.framework = "vllm", .patterns = *own}), "X2", fusion_state::opportunity) != nullptr) == shown);
+  }
   const auto alone = parse_patterns(R"({"patterns":[{"id":"X1","fused":["rms norm"]}],"replace":true})");
   REQUIRE(alone);
   CHECK(alone->size() == 1);
@@ -513,6 +519,7 @@ TEST_CASE("kernel: on serving traces the chains that repeat are found, and the t
   REQUIRE_MESSAGE(ar != nullptr, text_of(b200));
   CHECK(ar->repetitions == 73);                         // two per layer of 36, and the embedding's
   CHECK(ar->related == nanoseconds{456'644});
+  CHECK(ar->rationale.find("in 73 of 73 repetitions, with a copy between them in 73") != std::string::npos);
   CHECK(find(b200, "F32", fusion_state::opportunity) == nullptr);
   CHECK(find(b200, "F34", fusion_state::opportunity) == nullptr);
   CHECK(find(b200, "F41", fusion_state::already_fused) != nullptr);

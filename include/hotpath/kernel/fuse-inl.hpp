@@ -63,7 +63,7 @@ inline constexpr std::size_t longest_chain = 8;    // groups of a pattern: one b
 
 struct chain_walk {
   std::uint64_t runs[longest_chain] = {};          // of each group: launches that follow each other count as one
-  std::uint64_t complete = 0;                      // times that all groups followed each other
+  std::uint64_t complete = 0, with_copy = 0;       // times that all groups followed each other; of them: with a copy between two
   merge_saving saving;
   nanoseconds gain_in_steps{};                     // of it
   nanoseconds by_group[longest_chain] = {};        // in complete ones
@@ -89,6 +89,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
   bool memory_bound[longest_chain] = {};
   for (const auto& part : seq.parts) {
     std::size_t reached = 0, through = 0;          // groups so far; copies since the last one
+    bool copied = false;                           // one lies between those so far
     std::uint8_t last = 0;
     std::uint32_t first = 0;
     for (std::uint32_t p = part.begin; p < part.end; ++p) {
@@ -99,7 +100,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
         reached = 0, last = 0, through = 0;
         continue;
       }
-      through = 0;
+      copied |= through != 0, through = 0;
       for (std::size_t g = 0; g < groups; ++g) out.runs[g] += static_cast<unsigned>(m & ~last) >> g & 1u;
       last = m;
       const auto& e = gpu[seq.event_at[p]];
@@ -111,7 +112,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
       } else if (reached > 0 && (m >> (reached - 1) & 1) != 0) {
         gaps += gap;
       } else if ((m & 1) != 0) {
-        reached = 1, first = p, gaps = {}, time[0] = {}, memory_bound[0] = true;
+        reached = 1, first = p, gaps = {}, copied = false, time[0] = {}, memory_bound[0] = true;
       } else {
         reached = 0;
         continue;
@@ -121,7 +122,7 @@ inline chain_walk walk_chain(const subject& s, const sequence& seq, const std::v
       if (identity < s.identities.size() && !is_memory_bound(s.identities[identity].is.what)) memory_bound[reached - 1] = false;
       if (reached < groups) continue;
       const merge_saving m1 = saving_of(std::span(time, groups), std::span(memory_bound, groups), gaps);
-      ++out.complete, out.saving.gone += m1.gone, out.saving.gain += m1.gain;
+      ++out.complete, out.with_copy += copied, out.saving.gone += m1.gone, out.saving.gain += m1.gain;
       if (part.step != no_index) out.gain_in_steps += m1.gain;
       for (std::size_t g = 0; g < groups; ++g) out.by_group[g] += time[g];
       for (std::uint32_t q = first; q <= p; ++q)
@@ -330,6 +331,7 @@ class fuser {
     row.rationale = p.what.empty() ? "one kernel can do this" : p.what + " can be one kernel";
     row.rationale.append("; here ").append(std::to_string(groups)).append(" follow each other on one stream in ").append(std::to_string((std::min)(w.complete, row.repetitions)));
     row.rationale.append(" of ").append(std::to_string(row.repetitions)).append(" repetitions");
+    if (w.with_copy != 0) row.rationale.append(", with a copy between them in ").append(std::to_string((std::min)(w.with_copy, row.repetitions)));
     for (const auto& [text, state] : row.conditions)
       if (state == condition_state::not_met || text.ends_with(" is on")) row.rationale.append("; ").append(text);
     if (p.source.starts_with("in-flight")) row.rationale.append("; known from a pull request, ").append(p.source);
@@ -461,6 +463,7 @@ HOTPATH_FN fusion_table fuse(const subject& s, stage at, const fuse_options& opt
 HOTPATH_FN result<std::vector<fuse_pattern>> parse_patterns(std::string_view json) {
   using json::kind;
   constexpr std::size_t most = 10'000;
+  constexpr double own_priority = 1000;                // above all that are built in: who writes a pattern wants to see it
   std::vector<fuse_pattern> mine;
   bool replace = false;
   std::string bad;                                      // the first thing that is wrong
@@ -482,7 +485,7 @@ HOTPATH_FN result<std::vector<fuse_pattern>> parse_patterns(std::string_view jso
   };
   const auto pattern = [&] {
     fuse_pattern p;
-    double tp = 1, priority = 0;
+    double tp = 1, priority = own_priority;
     if (in.peek() != kind::object) return fail("want an object");
     in.object([&](std::string_view key) {
       const std::pair<std::string_view, std::string*> texts[] = {

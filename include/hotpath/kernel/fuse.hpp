@@ -60,7 +60,7 @@ std::span<const fuse_pattern> builtin_patterns();
 
 // {"patterns": [{"id", "name", "frameworks": [], "fused": [], "fused_none": [], "chain": [{"any": [], "none": []}], "platform", "min_tp", "model_any": [],
 // "model_none": [], "toggles": [], "suppresses": [], "priority", "min_share", "confirmed_share", "low", "what", "candidate", "source"}], "replace": false}
-// Texts in place of lists are taken as written above. The answer: these and the built-in patterns whose id is not among them, or with "replace": true
+// Texts in place of lists are taken as written above; a priority that is not told is 1000, above all built-in ones. The answer: these and the built-in patterns whose id is not among them, or with "replace": true
 // these alone. Errors say which pattern: no id or an id twice, neither fused nor chain words, an unknown member, an unknown family, empty words.
 result<std::vector<fuse_pattern>> parse_patterns(std::string_view json);
 
