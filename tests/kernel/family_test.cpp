@@ -199,7 +199,8 @@ TEST_CASE("kernel: communication names its collective, a copy its direction") {
       {"[CUDA memcpy Host-to-Device]", "HtoD"}, {"[CUDA memcpy Device-to-Host]", "DtoH"}, {"[CUDA memcpy DtoD]", "DtoD"}, {"CopyDeviceToDevice", "DtoD"}, {"CopyHostToDevice", "HtoD"},
       {"Memcpy", ""}};
   for (const auto& [raw, direction] : copies) {
-    CAPTURE(raw);
+    const std::string name(raw);
+    CAPTURE(name);
     CHECK(what(raw) == "memcpy");
     CHECK(detail_of(raw) == direction);
   }

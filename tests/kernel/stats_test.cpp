@@ -194,7 +194,8 @@ TEST_CASE("kernel: stats by base name find the function of a signature where the
     b.kernel(raw, 1);
     const auto t = kernel::stats_of(b.t, stats_report::cuda_gpu_kern_sum_base);
     REQUIRE(t.rows.size() == 1);
-    CAPTURE(std::string(raw));
+    const std::string name(raw);
+    CAPTURE(name);
     CHECK(t.rows[0].name == want);
   }
 }

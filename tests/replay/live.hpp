@@ -146,12 +146,10 @@ inline void check_books(const result_of_run& done) {
     inexact += r.chunks.inexact();
   }
   std::map<std::uint32_t, nanoseconds> end_of;
-  std::uint64_t reads = 0;
   for (const auto& i : done.client) {
     received -= i.bytes_received;  // modulo 2^64: back to 0 when the sums are equal
     content -= i.content_events;
     sent -= i.bytes_sent;
-    reads += i.reads;
     CHECK(i.inexact_events <= i.content_events);
     inexact -= i.inexact_events;
     CHECK(i.begin <= i.end);

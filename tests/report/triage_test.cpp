@@ -258,7 +258,8 @@ TEST_CASE("report: F-OUT-10 every null of a kernel report has its reason, and no
     CHECK(j["missing"][p].get<std::string>().size() > 5);
   }
   for (const auto& [path, why] : j["missing"].items()) {
-    CAPTURE(path);
+    const std::string& member = path;
+    CAPTURE(member);
     CHECK(std::find(paths.begin(), paths.end(), path) != paths.end());
   }
 }

@@ -265,7 +265,8 @@ TEST_CASE("serve: S9 the engine's counters over the run are the client's sums, w
   CHECK(r.server.bracketed);
   CHECK(r.server.engine == "vllm");
   for (const auto& [name, n] : {std::pair{"server_requests", 200.0}, {"server_prompt_tokens", 2000.0}, {"server_generation_tokens", 400.0}}) {
-    CAPTURE(name);
+    const std::string check(name);
+    CAPTURE(check);
     CHECK(check_of(r, name).ok.value());
     CHECK(check_of(r, name).left == n);
     CHECK(check_of(r, name).right == n);

@@ -131,7 +131,8 @@ TEST_CASE("tools: the name of an output says what is in it, packed or not") {
   CHECK(plain.starts_with('{'));
   CHECK(perfetto.starts_with('\n'));  // field 1, a message
   for (const auto& [name, want] : std::map<std::string, std::string>{{"a.json", plain}, {"a.json.gz", plain}, {"a.gz", plain}, {"A.JSON.GZ", plain}, {"a.pftrace", perfetto}, {"a.pftrace.gz", perfetto}, {"a.perfetto-trace.gz", perfetto}}) {
-    CAPTURE(name);
+    const std::string& output = name;
+    CAPTURE(output);
     const document j = document::parse(w({"trace", "convert", "r.json", "--output", name, "--json"}).out);
     const std::string file = hotpath_test::read_file(w.dir.file(name));
     const bool gzip = name.ends_with("z") || name.ends_with("Z");

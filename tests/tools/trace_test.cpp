@@ -43,7 +43,8 @@ void check_facts(const std::string& path, const document& want, const document& 
   if (want.is_object()) {
     REQUIRE(got.is_object());
     for (const auto& [k, v] : want.items()) {
-      REQUIRE_MESSAGE(got.contains(k), k);
+      const std::string& member = k;
+      REQUIRE_MESSAGE(got.contains(member), member);
       check_facts(path + "." + k, v, got[k]);
     }
   } else if (want.is_array()) {

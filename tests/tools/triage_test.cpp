@@ -165,7 +165,8 @@ TEST_CASE("tools: triage, triage-bundle and diff say of a file that is no trace 
   const tool run;
   for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{{"empty.json", ""}, {"words.json", "hello"}, {"other.json", "{\"a\": 1}"}, {"bad.json.gz", "\x1f\x8b" "junk"},
                                                                                  {"z.json.zst", "\x28\xb5\x2f\xfd" "junk"}, {"a.sqlite", std::string("SQLite format 3\0junk", 20)}, {"a.nsys-rep", "NSYS"}}) {
-    CAPTURE(name);
+    const std::string& file = name;
+    CAPTURE(file);
     run.dir.write(name, text);
     const auto want = run({"stats", name});
     check_refused(want, 3, name);

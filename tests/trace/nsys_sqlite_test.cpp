@@ -143,7 +143,7 @@ TEST_CASE("trace: an nsys export gives the summaries that were computed from it 
     REQUIRE(t);
     CHECK(!t->partial());
     for (const auto& [name, report] : expected) {
-      const std::string table = file + " " + name;   // clang 14 takes no part of a binding into a lambda
+      const std::string table = file + " " + name;
       CAPTURE(table);
       const std::string want = hotpath_test::read_file(*data + "/expected_" + file + "_" + name + ".csv");
       check_csv(csv(*t, report), want);

@@ -202,7 +202,8 @@ TEST_CASE("trace: the old names of categories, and those of other vendors, are t
   CHECK(slice_of<trace::plain>(path, *t, {.time = trace::time_range{.begin = 0_us, .end = 15_us}}).about.gpu == 2);
   const std::pair<const char*, std::size_t> expected[] = {{"gpu_memcpy", 1}, {"Memcpy", 1}, {"kernel", 1}, {"cuda_runtime", 2}, {"hip_runtime", 2}, {"Runtime", 2}, {"CUDA_DRIVER", 1}, {"cpu_op", 1}, {"cuda_sync", 1}, {"hip_sync", 1}};
   for (const auto& [category, n] : expected) {
-    CAPTURE(std::string(category));
+    const std::string asked(category);
+    CAPTURE(asked);
     const trace::selection s{.categories = {category}};
     CHECK(total(trace::slice(*t, s)) == n);
     CHECK(slice_of<trace::plain>(path, *t, s).about.kept == n);
