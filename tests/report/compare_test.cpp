@@ -49,6 +49,24 @@ TEST_CASE("report: two traces compared as text, at the widths that terminals hav
   CHECK(report::text({}, labels).find("nothing that both traces have") != std::string::npos);
 }
 
+TEST_CASE("report: kernels of compared traces have short names that tell rows apart, at any width, and one unit a column") {
+  kernel::comparison c = sample("void dpsk::ep::internode::dispatch<false, 8, false, 8>");
+  auto& rows = c.stages[1].kernels;
+  rows.push_back(rows[0]), rows.push_back(rows[0]);
+  rows[1].name = "void dpsk::ep::internode::dispatch<false, 8, true, 8>", rows[2].name = "void permute_pooled_embs_kernel<float>", rows[2].time.b = 4'000;
+  for (std::size_t width = 60; width <= 200; ++width) {
+    const std::string out = report::text(c, {}, {.width = width});
+    const std::string table = out.substr(out.find("Kernels: "), out.find("On one side only") - out.find("Kernels: "));
+    CAPTURE(width);
+    CHECK(table.find("[false]\n") != std::string::npos);
+    CHECK(table.find("[true]\n") != std::string::npos);
+    CHECK(table.find("void") == std::string::npos);
+    CHECK(table.find(" 4.0 \u00B5s  ") != std::string::npos);
+    CHECK(table.find("same") != std::string::npos);   // the verdict, in a column or below
+  }
+  CHECK(report::json(c, {}).find("void dpsk::ep::internode::dispatch<false, 8, true, 8>") != std::string::npos);
+}
+
 TEST_CASE("report: a comparison of traces as JSON is valid against its schema, and every null has its reason") {
   const hotpath_test::temp_dir dir;
   const std::string root = hotpath_test::source_dir();

@@ -55,7 +55,7 @@ inline kernel::triage_report good() {
   o.time.idle_by[0] = {2_ms, 31}, o.time.idle_by[1] = {600_us, 14}, o.time.idle_by[2] = {400_us, 2};
   kernel::overlap_row w;
   w.at = prefill, w.priority = "P1", w.verdict = "headroom", w.kernel = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL", w.scope = "python/sglang/srt/distributed/parallel_state.py:501 all_reduce";
-  w.signal = "4000.0 us, share 4.5%, excl 75.0% / hid 25.0%", w.dependency = "low", w.recommendation = "try overlap", w.cls = kernel::overlap_class::comm;
+  w.signal = "4000.0 us, 4.5% of busy, excl 75.0% / hid 25.0%", w.dependency = "low", w.recommendation = "try overlap", w.cls = kernel::overlap_class::comm;
   w.total = 4_ms, w.exclusive = 3_ms, w.hidden = w.hidden_by_compute = 1_ms, w.share = 4.5, w.saving_per_step = 3_ms, w.inflation = 1.18, w.partner = "nvjet_hsh_256x128_64x4_1x2_h_bz_coopA_NNT", w.known_family = "O03 all-reduce beside the next GEMM";
   o.rows = {w}, o.hidden_rows = 2;
   kernel::overlap_table od;

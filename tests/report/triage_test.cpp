@@ -6,7 +6,10 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <hotpath/core/text.hpp>
+#include <hotpath/kernel/name.hpp>
+#include <hotpath/report/bundle.hpp>
 #include <hotpath/report/detail/page.hpp>
+#include <hotpath/report/detail/triage_facts.hpp>
 #include <hotpath/report/triage.hpp>
 #include <hotpath/report/triage_json.hpp>
 #include <support/data.hpp>
@@ -64,6 +67,133 @@ TEST_CASE("report: a kernel report as text, at the widths that terminals have") 
     CAPTURE(width);
     CHECK(longest_line(report::text(triage_samples::good(), {.width = width})) <= width);
   }
+}
+
+TEST_CASE("report: a wider terminal shows no less of a kernel report, and no column is empty at any width") {
+  kernel::triage_report r = triage_samples::good();
+  for (auto& t : r.kernels)
+    for (auto& x : t.rows) x.places.clear();   // as in a trace without stacks
+  r.kernels[0].rows[0].cpu_op = "RopeLoraFlashAttnVarlenFuncBackward", r.kernels[0].rows[0].short_name = "FlashAttnBwd<1x1x1,64x128x192,64x128x128,bf16,fp32,Sm90,S..>";
+  r.overlaps[0].rows[0].scope.clear(), r.overlaps[0].rows[0].saving_per_step.reset();
+  for (auto& s : r.steps) s.context_tokens.reset(), s.generation_tokens.reset(), s.context_requests.reset(), s.generation_requests.reset();
+  std::vector<std::string> facts = {"RopeLoraFlashAttnVarlenFuncBackward", "sgl_kernel::fwd", "c10d::allreduce_", "aten::linear", "attention_decode", "comm all_reduce", "Mean", "Per step", "p50", "p95", "Running share",
+                                    "FlashAttnBwd<1x1x1,64x128x192,64x128x128,bf16,fp32,Sm90,S..>", "GPU time", "Recommendation", "dependency low", "step[DECODE bs=32]", "Gaps, mostly", "most of it"};
+  std::vector<std::size_t> since(facts.size(), 0);
+  for (std::size_t width = 60; width <= 240; ++width) {
+    std::string out = report::text(r, {.width = width});
+    CAPTURE(width);
+    CHECK(longest_line(out) <= width);
+    for (std::size_t at = 0; (at = out.find("\n      ", at)) != std::string::npos && at + 7 < out.size();) out.replace(at, 7, " ");   // lines below a row: as one
+    for (const char* empty : {"location", "scope", "Saving", "Tokens", "Requests"}) {
+      CAPTURE(empty);
+      CHECK_FALSE(has(out, std::string("  ") + empty));
+    }
+    for (std::size_t i = 0; i < facts.size(); ++i) {
+      CAPTURE(facts[i]);
+      CHECK((since[i] == 0 || has(out, facts[i])));
+      if (since[i] == 0 && has(out, facts[i])) since[i] = width;
+    }
+  }
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    CAPTURE(facts[i]);
+    CHECK(since[i] != 0);
+    CHECK(since[i] <= (facts[i].starts_with("FlashAttnBwd") ? 124u : i < 6 ? 80u : 200u));
+  }
+  // The location where one is known, beside its operator, at every width.
+  for (const std::size_t width : {60u, 80u, 120u, 160u, 200u}) CHECK(has(report::text(triage_samples::good(), {.width = width}), "unquant.py:130 apply"));
+}
+
+TEST_CASE("report: rows of a kernel report can be told apart, at any width and in every form") {
+  kernel::triage_report r = triage_samples::good();
+  const std::string dispatch = "void dpsk::ep::internode::dispatch<false, 8, ", split = "void split_embedding_backward_codegen_rowwise_adagrad_unweighted_kernel_";
+  const std::string names[] = {dispatch + "false, 8>", dispatch + "true, 8>", split + "cta_per_row_1<float, float, float, 5ul>", split + "warp_per_row_1<float, float, float, 5ul>"};
+  for (std::size_t i = 0; i < 4; ++i) r.kernels[0].rows[i].kernel = r.kernels[0].rows[i].raw = names[i], r.kernels[0].rows[i].short_name = kernel::short_name(names[i]);
+  r.overlaps[0].rows[0].kernel = names[3], r.overlaps[0].rows[0].partner = names[1];
+  REQUIRE(r.kernels[0].rows[0].short_name == r.kernels[0].rows[1].short_name);
+  REQUIRE(r.kernels[0].rows[2].short_name == r.kernels[0].rows[3].short_name);
+  for (std::size_t width = 60; width <= 200; ++width) {
+    const std::string out = report::text(r, {.width = width});
+    CAPTURE(width);
+    for (const char* part : {"internode::dispatch<8,8> [false]", "internode::dispatch<8,8> [true]", "<fp32> [cta]\n", "<fp32> [warp]\n"}) CHECK(has(out, std::string_view(part).substr(0, std::string_view(part).size() - (width >= 170 ? 1 : 0))));
+    CHECK_FALSE(has(out, "dpsk"));   // the partner's name is short, too
+  }
+  std::vector<report::bundle_item> items = {{"a", r}};
+  for (const std::string& out : {report::markdown(r), report::bundle_markdown(items), report::text(r, {.width = 200})})
+    for (const char* part : {"dispatch<8,8> [false]", "dispatch<8,8> [true]", "<fp32> [cta]", "<fp32> [warp]"}) CHECK(has(out, part));
+  for (const char* part : {"dispatch&lt;8,8&gt; [false]", "dispatch&lt;8,8&gt; [true]", "&lt;fp32&gt; [cta]", "&lt;fp32&gt; [warp]"}) CHECK(has(report::bundle_html(items), part));
+  CHECK(has(report::json(r), names[1]));
+  // Names that differ in their middle alone.
+  for (std::size_t i = 0; i < 4; ++i) r.kernels[0].rows[i].kernel = r.kernels[0].rows[i].short_name = "a_kernel_of_some_length_variant_" + std::to_string(i) + "_with_a_long_tail_behind_it";
+  const std::string out = report::text(r, {.width = 60});
+
+  for (const char* part : {"0_with", "1_with", "2_with", "3_with"}) CHECK(has(out, part));
+}
+
+TEST_CASE("report: times of a column have the unit that fits it") {
+  using report::detail::triage_words::unit_of;
+  const auto cell = [](nanoseconds largest, nanoseconds smallest, nanoseconds t) { return unit_of(largest, smallest, true).text(t); };
+  CHECK(cell(2'690_ns, 1'440_ns, 2'690_ns) == "2.69 us");
+  CHECK(cell(244_ms, 2'640_us, 49'450_us) == "49.45 ms");
+  CHECK(cell(90_ms, 30_ms, 30_ms) == "30.0 ms");
+  CHECK(cell(9'190_us, 4'080_ns, 4'080_ns) == "4.1 us");    // in milliseconds nothing would be left of it
+  CHECK(cell(6'180_us, 45_us, 45_us) == "0.045 ms");
+  CHECK(cell(12'000_ms, 200_ms, 200_ms) == "0.20 s");
+  CHECK(cell(900_ns, 5_ns, 5_ns) == "5 ns");
+  CHECK(cell(0_ns, 0_ns, 0_ns) == "0");
+  CHECK(has(report::text(triage_samples::good(), {.width = 200, .ascii = true}), "wall            91.0 ms | busy 88.0 ms (96.7 %)"));   // a number and its unit
+  kernel::triage_report r = triage_samples::good();
+  r.kernels.resize(1);
+  for (auto& x : r.kernels[0].rows) x.total = x.mean = x.p50 = x.p95 = 2'690_ns;
+  r.kernels[0].rows[1].total = 1'440_ns;
+  for (const std::string& out : {report::text(r), report::markdown(r)}) {
+    CHECK(has(out, "2.69 \u00B5s"));
+    CHECK(has(out, "1.44 \u00B5s"));
+    CHECK_FALSE(has(out, "0.00 ms"));
+  }
+}
+
+TEST_CASE("report: a chain says once that its saving is a bound, and what it would be of several steps") {
+  kernel::triage_report r = triage_samples::good();
+  kernel::kernel_chain& c = r.fusions[0].chains[0];
+  c.kernels = {"a", "b", "b", "b", "c"}, c.related = 900_us, c.gain_per_step = 900_us;
+  const auto of = [&] {
+    std::string out = report::text(r, {.width = 200});
+    out = out.substr(out.find("  chain          a"));
+    return out.substr(17, out.find(';') - 17);
+  };
+  CHECK(of() == "a \u2192 b \u00D73 \u2192 c: one kernel would save at most 900.0 \u00B5s per step (1.00 %)");
+  c.gain_per_step = 150_us;
+  CHECK(of() == "a \u2192 b \u00D73 \u2192 c: one kernel would save at most 150.0 \u00B5s per step, 900.0 \u00B5s in all (1.00 %)");
+  c.gain_per_step.reset();
+  CHECK(of() == "a \u2192 b \u00D73 \u2192 c: one kernel would save at most 900.0 \u00B5s (1.00 %)");
+}
+
+TEST_CASE("report: of several devices it says how many, and what share of what a figure is") {
+  kernel::triage_report r = triage_samples::good();
+  CHECK_FALSE(has(report::text(r), "devices"));
+  CHECK(has(report::text(r, {.width = 200}), "4.00 ms, 4.50 % of busy \u00B7 75.0 % alone, 25.0 % hidden by nvjet"));
+  for (auto& t : r.overlaps) t.time.devices = 2;
+  const std::string out = report::text(r, {.width = 120});
+  CHECK(has(out, "of GPU work on 2 devices in 3 steps"));
+  CHECK(has(out, "Stages \u00B7 wall, busy and idle time are sums of 2 devices"));
+  CHECK(has(out, "91.0 ms, the sum of 2 devices \u00B7 busy"));
+  CHECK(has(out, "up to 2 streams each"));
+  CHECK(has(out, "\u00B7 1 stream each"));
+  CHECK(has(report::markdown(r), "the sum of 2 devices"));
+  CHECK(has(report::json(r), "\"streams\":1,\"devices\":2,\"wall_ns\""));
+}
+
+TEST_CASE("report: a path moves to the next line whole, or breaks at a slash") {
+  using report::detail::page;
+  using texts = std::vector<std::string>;
+  CHECK(page::lines("from data/torch-traces/tracelens/sglang_prefill_mi3xx.json.gz", 44) == texts{"from", "data/torch-traces/tracelens/", "sglang_prefill_mi3xx.json.gz"});
+  CHECK(page::lines("a data/x.json.gz", 14) == texts{"a", "data/x.json.gz"});
+  CHECK(page::lines("elementwise_kernel_manual_unroll<direct_copy_kernel_cuda>", 43) == texts{"elementwise_kernel_manual_unroll<direct_", "copy_kernel_cuda>"});
+  CHECK(page::lines(std::string(25, 'x'), 10) == texts{std::string(10, 'x'), std::string(10, 'x'), std::string(5, 'x')});
+  CHECK(page::lines("\U0001F525\U0001F525", 1) == texts{"\U0001F525", "\U0001F525"});   // wider than the line: no endless one
+  using report::detail::cut;
+  CHECK(cut("vllm/model_executor/layers/quantization/mxfp4.py:889 apply", 36, 0, false) == "\u2026/quantization/mxfp4.py:889 apply");
+  CHECK(cut("vllm/a_very_long_name_of_a_file_without_an_end.py:889 apply", 31, 0, false) == "\u2026le_without_an_end.py:889 apply");
 }
 
 TEST_CASE("report: F-OUT-13 a kernel report of nothing says no data and why") {

@@ -128,7 +128,7 @@ nav{columns:2;margin:18px 0}nav ul{margin:0;padding-left:18px}nav a,a{color:inhe
 .good{background:var(--ok)}.partial{background:var(--warn)}.unusable{background:var(--bad)}@media (prefers-color-scheme:dark){.badge{color:#11141a}}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}ul{padding-left:20px}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}th{color:var(--dim);font-weight:600;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line);padding:6px 14px 6px 0}
-td{padding:5px 14px 5px 0;border-bottom:1px solid var(--soft);vertical-align:top}td.name,td.path,td.prose{overflow-wrap:anywhere}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+td{padding:5px 14px 5px 0;border-bottom:1px solid var(--soft);vertical-align:top}td.name,td.path,td.prose{overflow-wrap:anywhere}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}.w{white-space:normal;overflow-wrap:anywhere;min-width:150px}
 td.name{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:150px}td.name:first-child{min-width:320px}td.path{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:200px;color:var(--dim)}td.prose{min-width:180px}
 td.bar{background:linear-gradient(var(--bar),var(--bar)) no-repeat left center/var(--w) 74%;min-width:74px}tr:hover td{background-color:var(--soft)}
 .stack{display:flex;height:22px;border-radius:5px;overflow:hidden;margin:4px 0 6px;background:var(--soft)}.stack i{display:block;height:100%}.stage{color:var(--dim);margin-top:14px}.key{font-size:13px;margin-right:14px;white-space:nowrap}.key i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:5px}
@@ -195,7 +195,7 @@ class bundle_page {
     out_ += "<section>\n<h3>Side by side</h3>\n<p class=\"dim\">GPU time per step where the trace has steps of the stage, else in all; and its share of the stage.</p>\n";
     for (const kernel::across_stage& s : kernel::across(reports)) {
       out_ += "<h4><b>" + html_text(name_of(s.at)) + "</b></h4>\n<div class=\"wide\"><table><thead><tr><th>Family</th>";
-      for (const bundle_item* i : model.items) out_ += "<th class=\"n\">" + html_text(framework_title(i->report.framework)) + "<br>" + html_text(bundle_plan::label(*i), 96) + "</th>";
+      for (const bundle_item* i : model.items) out_ += "<th class=\"n w\">" + html_text(framework_title(i->report.framework)) + "<br>" + html_text(bundle_plan::label(*i), 96) + "</th>";
       out_ += "</tr></thead><tbody>\n";
       const auto row = [&](std::string_view name, const std::vector<kernel::across_cell>& cells, std::string_view c) {
         out_ += "<tr><td class=\"key\">" + (c.empty() ? "" : "<i class=\"" + std::string(c) + "\"></i>") + html_text(name) + "</td>";
@@ -291,6 +291,11 @@ class bundle_page {
   void table(const sheet& s, std::vector<std::size_t> chosen = {}, std::size_t bar = SIZE_MAX) {
     if (chosen.empty())
       for (std::size_t c = 0; c < s.columns.size(); ++c) chosen.push_back(c);
+    if (s.rows.empty()) {
+      out_ += "<p class=\"dim\">" + html_text(s.placeholder, 2048) + "</p>\n";
+      return;
+    }
+    std::erase_if(chosen, [&](std::size_t c) { return !s.says(c); });
     constexpr std::string_view classes[] = {"n", "", "name", "path", "prose"};  // by cell_kind
     out_ += "<div class=\"wide\"><table><thead><tr>";
     for (const std::size_t c : chosen) out_.append(s.columns[c].kind == cell_kind::number ? "<th class=\"n\">" : "<th>").append(s.columns[c].title).append("</th>");
@@ -310,7 +315,6 @@ class bundle_page {
       }
       out_ += "</tr>\n";
     }
-    if (s.rows.empty()) out_ += "<tr><td class=\"dim\" colspan=\"" + std::to_string(chosen.size()) + "\">" + html_text(s.placeholder, 2048) + "</td></tr>\n";
     out_ += "</tbody></table></div>\n";
   }
 

@@ -13,7 +13,11 @@ namespace detail {
 class compare_text {
  public:
   compare_text(const kernel::comparison& c, const compare_labels& l, const text_options& o)
-      : c_(c), labels_(l), facts_(nothing_, o.ascii), page_(o.width < 60 ? 60 : o.width > 200 ? 200 : o.width, o.color, o.ascii) {}
+      : c_(c), labels_(l), facts_(nothing_, o.ascii), page_(o.width < 60 ? 60 : o.width > 200 ? 200 : o.width, o.color, o.ascii) {
+    for (const kernel::stage_comparison& s : c_.stages)
+      for (const kernel::compare_row& r : s.kernels) names_.add(r.name);
+    names_.finish();
+  }
 
   std::string write() {
     headline();
@@ -39,7 +43,7 @@ class compare_text {
   }
   std::string relative(const kernel::change& c) const { return c.relative ? percent(*c.relative) : c.b > 0 ? "new" : facts_.mark("\u2013", "-"); }
   std::string interval(const kernel::change& c) const { return c.ci && c.ci->hi ? "[" + percent(c.ci->lo) + ", " + percent(*c.ci->hi) + "]" : facts_.mark("\u2013", "-"); }
-  std::string time(double ns) const { return facts_.time(nanoseconds{static_cast<std::int64_t>(ns > 0 && ns < 9e18 ? ns + 0.5 : 0)}); }
+  static nanoseconds whole(double ns) { return nanoseconds{static_cast<std::int64_t>(ns > 0 && ns < 9e18 ? ns + 0.5 : 0)}; }
 
   void headline() {
     using enum kernel::change_verdict;
@@ -61,9 +65,11 @@ class compare_text {
     page_.heading("Stages", std::string(page_.dot().substr(1)) + "time of a step, from its first GPU work to its last", style::dim);
     sheet s{{{"stage"}, {"steps A", number}, {"steps B", number}, {"A", number}, {"B", number}, {"change", number}, {"95 % interval", number}, {"verdict"}, {"busy A", number}, {"busy B", number}, {"p", number}}, {}, {}, {}};
     for (const kernel::stage_comparison& x : c_.stages)
-      s.rows.push_back({std::string(name_of(x.at)), words::count(x.a_steps), words::count(x.b_steps), time(x.step_time.a), time(x.step_time.b), relative(x.step_time), interval(x.step_time),
-                        std::string(kernel::name_of(x.step_time.what)), time(x.busy.a), time(x.busy.b), x.ranks ? (x.ranks->p < 0.001 ? "< 0.001" : words::number(x.ranks->p)) : facts_.mark("\u2013", "-")});
-    print_sheet(page_, s, page_.width() >= 120 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 10, 7, 8, 9} : page_.width() >= 96 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7} : std::vector<std::size_t>{0, 3, 4, 5, 6, 7});
+      s.rows.push_back({std::string(name_of(x.at)), words::count(x.a_steps), words::count(x.b_steps), "", "", relative(x.step_time), interval(x.step_time),
+                        std::string(kernel::name_of(x.step_time.what)), "", "", x.ranks ? (x.ranks->p < 0.001 ? "< 0.001" : words::number(x.ranks->p)) : facts_.mark("\u2013", "-")});
+    facts_.fill_times(s, 3, 2, [&](std::size_t i, std::size_t c) { return std::optional(whole(c == 0 ? c_.stages[i].step_time.a : c_.stages[i].step_time.b)); });
+    facts_.fill_times(s, 8, 2, [&](std::size_t i, std::size_t c) { return std::optional(whole(c == 0 ? c_.stages[i].busy.a : c_.stages[i].busy.b)); });
+    print_sheet(page_, s, fitting(page_, s, {0, 1, 2, 3, 4, 5, 6, 10, 7, 8, 9}, {9, 8, 10, 2, 1, 6}, 24));
   }
 
   void rows(std::string_view title, const kernel::stage_comparison& at, const std::vector<kernel::compare_row>& all, bool kernels) {
@@ -72,11 +78,14 @@ class compare_text {
     page_.heading(std::string(title) + std::string(name_of(at.at)), std::string(page_.dot().substr(1)) + (at.a_steps != 0 && at.b_steps != 0 ? "per step" : "in all"), style::dim);
     sheet s{{{kernels ? "kernel" : "family", name}, {"A", number}, {"B", number}, {"change", number}, {"95 % interval", number}, {"verdict"}, {"launches A", number}, {"B", number}, {"family"}}, {}, {}, {}};
     for (const kernel::compare_row& r : all)
-      s.rows.push_back({kernels ? triage_words::short_of(r.name) : r.name, time(r.time.a), time(r.time.b), relative(r.time), interval(r.time), std::string(kernel::name_of(r.time.what)), words::count(r.a_launches), words::count(r.b_launches), std::string(kernel::family_name(r.of))});
-    std::vector<std::size_t> chosen = {1, 2, 3, 4, 5, 0};
-    if (page_.width() >= 120) chosen = kernels ? std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7, 8, 0} : std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7, 0};
-    else if (page_.width() < 90) chosen = {1, 2, 3, 5, 0};
-    print_sheet(page_, s, chosen);
+      s.rows.push_back({kernels ? names_.of(r.name) : r.name, "", "", relative(r.time), interval(r.time), std::string(kernel::name_of(r.time.what)), words::count(r.a_launches), words::count(r.b_launches), kernels ? std::string(kernel::family_name(r.of)) : std::string()});
+    facts_.fill_times(s, 1, 2, [&](std::size_t i, std::size_t c) { return std::optional(whole(c == 0 ? all[i].time.a : all[i].time.b)); });
+    const std::size_t w = page_.width();
+    auto chosen = fitting(page_, s, {1, 2, 3, 4, 5, 6, 7, 8, 0}, {8, 7, 6, 4, 5}, w * 3 / 10 > 28 ? w * 3 / 10 : 28);
+    if (!has(chosen, 7)) std::erase(chosen, 6u);
+    std::vector<std::vector<std::string>> below;
+    for (std::size_t i = 0; i < all.size() && !has(chosen, 5); ++i) below.push_back({s.rows[i][5]});
+    print_sheet(page_, s, chosen, below);
   }
   void list(std::string_view title, const std::vector<std::string>& all) {
     if (all.empty()) return;
@@ -88,6 +97,7 @@ class compare_text {
   const compare_labels& labels_;
   const kernel::triage_report nothing_;
   const triage_facts facts_;
+  kernel_labels names_;
   page page_;
 };
 

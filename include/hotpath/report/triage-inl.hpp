@@ -52,9 +52,10 @@ class triage_text {
   void stages() {
     const sheet s = facts_.stages();
     if (s.rows.empty()) return;
-    page_.heading("Stages");
-    if (page_.width() >= 110) return print_sheet(page_, s, {0, 1, 2, 3, 4, 5, 6, 7});
-    print_sheet(page_, s, page_.width() >= 72 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6} : std::vector<std::size_t>{0, 1, 3, 5, 6});
+    page_.heading("Stages", facts_.devices() > 1 ? dot() + "wall, busy and idle time are sums of " + words::count(facts_.devices(), "device") : "", style::dim);
+    const auto chosen = fitting(page_, s, {0, 1, 2, 3, 4, 5, 6, 7}, {7, 2, 4, 1}, 60);
+    print_sheet(page_, s, chosen);
+    if (has(chosen, 7)) return;
     bars();
   }
   // What the families take, as bars: one line per family of each stage.
@@ -84,26 +85,43 @@ class triage_text {
     return out;
   }
 
+  std::string joined(std::string a, const std::string& b) const { return a.empty() || b.empty() ? a + b : a.append(page_.dot()) + b; }
   std::string of(std::string_view what, kernel::stage at, bool alone) const { return std::string(what) + (alone && at == kernel::stage::all ? "" : ": " + std::string(name_of(at))); }
 
   void kernels(const kernel::kernel_table& t) {
     page_.heading(of("Kernels", t.at, r_.kernels.size() == 1), dot() + facts_.time(t.total) + " in " + triage_facts::launches(t.events), style::dim);
-    const sheet s = facts_.kernels(t);
-    const std::size_t w = page_.width();
-    if (w >= 170) {
-      print_sheet(page_, s, {3, 11, 2, 4, 7, 8, 9, 10, 1, 0, 5});
-    } else {
-      std::vector<std::vector<std::string>> below;
-      for (std::size_t i = 0; i < t.rows.size(); ++i) {  // what does not fit beside the kernel, in one line: of a long path its end
-        const kernel::kernel_row& r = t.rows[i];
-        std::string line = w < 120 ? page_.clean(s.rows[i][1], 64) : std::string();
-        const auto more = [&](const std::string& x) { line += (line.empty() || x.empty() ? "" : std::string(page_.dot())) + x; };
-        more(page_.clean(r.cpu_op, w / 2));
-        if (!r.places.empty() && columns_of(line) + 30 < w) more(cut(page_.clean(triage_facts::path_of(r.places.front()), 2048), w - 6 - columns_of(line) - (line.empty() ? 0 : 3), 0, page_.ascii()));
-        below.push_back(line.empty() ? std::vector<std::string>{} : std::vector<std::string>{line});
-      }
-      print_sheet(page_, s, w >= 120 ? std::vector<std::size_t>{3, 11, 2, 4, 7, 8, 9, 10, 1, 0} : w >= 76 ? std::vector<std::size_t>{3, 2, 4, 8, 0} : std::vector<std::size_t>{3, 2, 4, 0}, below);
+    sheet s = facts_.kernels(t);
+    const std::size_t where = s.columns.size(), w = page_.width();
+    bool lines = false;
+    for (std::size_t i = 0; i < t.rows.size(); ++i) {
+      const kernel::kernel_row& r = t.rows[i];
+      const std::string place = r.places.empty() ? std::string() : triage_facts::path_of(r.places.front());
+      lines = lines || !place.empty();
+      s.rows[i].push_back(joined(r.cpu_op, place));
     }
+    s.columns.push_back({lines ? "CPU op, location (site share)" : "CPU op", cell_kind::prose});
+    // First the name, then what fits beside it; the rest in lines of its own below, of a path its end.
+    const auto chosen = fitting(page_, s, {3, 11, 2, 4, 7, 8, 9, 10, 1, 0, where}, {where, 11, 9, 10, 7, 1, 8, 4}, w / 2 > 38 ? w / 2 - 2 : 36);
+    std::vector<std::vector<std::string>> below(t.rows.size());
+    for (std::size_t i = 0; i < t.rows.size(); ++i) {
+      const kernel::kernel_row& r = t.rows[i];
+      std::string line;
+      if (!has(chosen, 1)) line = page_.clean(s.rows[i][1], 64);
+      if (!has(chosen, 4)) line = joined(line, triage_facts::launches(r.launches));
+      if (!has(chosen, where)) {
+        const std::size_t room = w - 6, gap = columns_of(page_.dot());
+        const auto behind = [&] { return line.empty() ? 0 : columns_of(line) + gap; };
+        line = joined(line, cut(page_.clean(r.cpu_op), room - behind(), 70, page_.ascii()));
+        const std::string place = r.places.empty() ? std::string() : page_.clean(triage_facts::path_of(r.places.front()), 2048);
+        // Beside the operator if the file's name and what is behind it fit there, else in a line of its own.
+        const std::size_t used = behind(), file = place.rfind('/');
+        const bool beside = used + columns_of(place) <= room || used + 1 + columns_of(std::string_view(place).substr(file == std::string::npos ? 0 : file)) <= room;
+        if (!beside && used != 0) below[i].push_back(std::move(line)), line.clear();
+        line = joined(line, cut(place, beside ? room - used : room, 0, page_.ascii()));
+      }
+      if (!line.empty()) below[i].push_back(std::move(line));
+    }
+    print_sheet(page_, s, chosen, below);
     if (const std::string hidden = facts_.hidden(t); !hidden.empty()) page_.labelled("", 2, hidden, style::dim);
   }
 
@@ -111,19 +129,23 @@ class triage_text {
     page_.heading(of("Overlap and idle time", t.at, r_.overlaps.size() == 1), t.basis.empty() ? "" : dot() + "from " + cut(page_.clean(t.basis, 128), page_.width() / 3, 100, page_.ascii()), style::dim);
     for (const auto& [label, text] : facts_.device(t.time)) page_.raw("  "), page_.wrapped(page_.paint(style::dim, label), 2 + columns_of(label), indent + 2, page_.clean(text, 2048));
     if (!t.time.unknown && t.time.wall.ns > 0) page_.blank();
-    sheet s = facts_.overlaps(t);
-    std::vector<std::vector<std::string>> below;
-    for (const kernel::overlap_row& r : t.rows) {
-      std::string line = r.signal;
-      if (!r.dependency.empty()) line += std::string(page_.dot()) + "dependency " + r.dependency;
-      if (!r.partner.empty()) line += std::string(page_.dot()) + "hidden by " + triage_words::short_of(r.partner);
-      if (r.inflation) line += std::string(page_.dot()) + words::fixed(*r.inflation, 2) + "x as long when overlapped";
-      if (!r.known_family.empty()) line += std::string(page_.dot()) + r.known_family;
-      below.push_back({std::move(line)});
-      if (!r.scope.empty() && page_.width() < 170) below.back().push_back(cut(page_.clean(r.scope, 2048), page_.width() - 6, 0, page_.ascii()));
+    const sheet s = facts_.overlaps(t);
+    const std::size_t w = page_.width();
+    const auto chosen = fitting(page_, s, {0, 6, 1, 7, 2, 3}, {3, 1, 7}, w * 2 / 5 > 30 ? w * 2 / 5 : 30);
+    std::vector<std::vector<std::string>> below(t.rows.size());
+    for (std::size_t i = 0; i < t.rows.size(); ++i) {
+      const kernel::overlap_row& r = t.rows[i];
+      std::string line = !has(chosen, 7) && r.saving_per_step ? "saves " + s.rows[i][7] + " per step" : "";
+      if (r.total.ns > 0)
+        line = joined(line, page::glued(facts_.time(r.total)) + ", " + page::glued(facts_.percent(r.share) + " of busy")), line = joined(line, page::glued(facts_.percent(100 * triage_words::ratio(r.exclusive, r.total)) + " alone") + ", " +
+                      page::glued(facts_.percent(100 * triage_words::ratio(r.hidden, r.total)) + " hidden") + (r.partner.empty() ? "" : " by " + facts_.label(r.partner)));
+      if (!r.dependency.empty()) line = joined(line, "dependency " + r.dependency);
+      if (r.inflation) line = joined(line, words::fixed(*r.inflation, 2) + "x as long when overlapped");
+      if (!r.known_family.empty()) line = joined(line, r.known_family);
+      below[i].push_back(std::move(line));
+      if (!r.scope.empty() && !has(chosen, 3)) below[i].push_back(cut(page_.clean(r.scope, 2048), w - 6, 0, page_.ascii()));
     }
-    if (page_.width() >= 170) print_sheet(page_, s, {0, 6, 1, 7, 2, 3}, below);
-    else print_sheet(page_, s, page_.width() >= 76 ? std::vector<std::size_t>{0, 6, 7, 2} : std::vector<std::size_t>{0, 6, 2}, below);
+    print_sheet(page_, s, chosen, below);
     if (t.hidden_rows != 0) page_.labelled("", 2, words::count(t.hidden_rows, "row") + " below the cut", style::dim);
   }
 
@@ -147,8 +169,10 @@ class triage_text {
     if (t.rows.empty()) page_.labelled("", 2, facts_.fusions(t).placeholder, style::dim);
     for (const kernel::kernel_chain& c : t.chains) {
       page_.raw("  ");
-      std::string what = triage_words::list(c.kernels, page_.mark(" \u2192 ", " > ")) + ": " + page::glued(facts_.time(c.related)) + ", " + page::glued(facts_.percent(c.share)) + " would be saved by one kernel";
-      if (c.gain_per_step) what += ", at most " + page::glued(facts_.time(*c.gain_per_step)) + " per step";
+      std::string what = facts_.kernels_of(c) + ": one kernel would save at most ";
+      what += page::glued(c.gain_per_step ? facts_.time(*c.gain_per_step) + " per step" : facts_.time(c.related));
+      if (c.gain_per_step && *c.gain_per_step != c.related) what += ", " + page::glued(facts_.time(c.related)) + " in all";
+      what += " (" + page::glued(facts_.percent(c.share)) + ")";
       what += "; " + page::glued(facts_.percent(c.adjacency)) + " of " + page::glued(words::count(c.repetitions, "repetition")) + " are adjacent";
       if (!c.location.empty()) what += "; from " + c.location;
       page_.wrapped(page_.paint(style::warn, "chain"), 7, 17, page_.clean(what, 2048));
@@ -161,13 +185,15 @@ class triage_text {
     if (r_.steps.empty()) return;
     constexpr std::size_t most = 12;
     page_.heading("Steps", dot() + words::count(r_.steps.size()), style::dim);
-    print_sheet(page_, facts_.steps(most), page_.width() >= 100 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8} : std::vector<std::size_t>{1, 3, 4, 5, 6, 7});
+    const sheet s = facts_.steps(most);
+    print_sheet(page_, s, fitting(page_, s, {0, 1, 2, 3, 4, 5, 6, 7, 8}, {8, 7, 2, 0, 3}, 24));
     if (r_.steps.size() > most) page_.labelled("", 2, words::count(r_.steps.size() - most) + " more; --format json has them all", style::dim);
   }
   void cpu_ops() {
     if (r_.cpu_ops.empty()) return;
     page_.heading("Operators of the host", dot() + "by self time", style::dim);
-    print_sheet(page_, facts_.cpu_ops(), {2, 1, 3, 4, 0});
+    const sheet s = facts_.cpu_ops();
+    print_sheet(page_, s, fitting(page_, s, {2, 1, 3, 4, 0}, {4, 3}, 30));
   }
 
   void closing() {
@@ -201,20 +227,24 @@ inline std::string markdown_cell_of(const sheet& s, std::size_t column, const st
   }
 }
 
+// Columns that say nothing are left out, but for those in front that programs look for.
 inline void markdown_sheet(std::string& out, const sheet& s) {
+  std::vector<std::size_t> shown;
+  for (std::size_t c = 0; c < s.columns.size(); ++c)
+    if (c < s.fixed || s.says(c)) shown.push_back(c);
   out += '|';
-  for (const auto& c : s.columns) out.append(" ").append(c.title).append(" |");
+  for (const std::size_t c : shown) out.append(" ").append(s.columns[c].title).append(" |");
   out += "\n|";
-  for (const auto& c : s.columns) out += c.kind == cell_kind::number ? " ---: |" : " --- |";
+  for (const std::size_t c : shown) out += s.columns[c].kind == cell_kind::number ? " ---: |" : " --- |";
   out += '\n';
   for (const auto& row : s.rows) {
     out += '|';
-    for (std::size_t i = 0; i < row.size(); ++i) out.append(" ").append(markdown_cell_of(s, i, row[i])).append(" |");
+    for (const std::size_t c : shown) out.append(" ").append(markdown_cell_of(s, c, row[c])).append(" |");
     out += '\n';
   }
   if (s.rows.empty()) {
     out.append("| ").append(markdown_prose(s.placeholder, 2048, false)).append(" |");
-    for (std::size_t i = 1; i < s.columns.size(); ++i) out += "  |";
+    for (std::size_t i = 1; i < shown.size(); ++i) out += "  |";
     out += '\n';
   }
 }
@@ -356,7 +386,7 @@ template <class F> void csv_columns(const kernel::device_time& t, F&& f) {
   f("stage", name_of(t.at)), f("steps", t.steps), f("streams", t.streams), f("wall_ns", t.wall.ns), f("busy_ns", t.busy.ns), f("idle_ns", t.idle.ns), f("compute_ns", t.compute.ns), f("comm_ns", t.comm.ns);
   f("memory_ns", t.memory.ns), f("exposed_comm_ns", t.exposed_comm.ns), f("overlapped_ns", t.overlapped.ns);
   for (std::size_t i = 0; i < 6; ++i) f(kernel::idle_columns[i], t.idle_by[i].time.ns);
-  f("unknown", std::string_view(t.unknown ? std::string_view(*t.unknown) : std::string_view{}));
+  f("unknown", std::string_view(t.unknown ? std::string_view(*t.unknown) : std::string_view{})), f("devices", t.devices);
 }
 
 template <class Row>

@@ -67,9 +67,20 @@ class page {
 
   std::size_t width() const { return width_; }
   bool ascii() const { return ascii_; }
-  std::string take() { return std::move(out_); }
+  std::string take() { return ascii_ ? spaced(out_) : std::move(out_); }
 
-  std::string clean(std::string_view foreign, std::size_t max = 512) const { return detail::clean(foreign, max, ascii_); }
+  // What glued() made stays, to be a space in the end.
+  std::string clean(std::string_view foreign, std::size_t max = 512) const {
+    if (!ascii_) return detail::clean(foreign, max, false);
+    std::string s = hotpath::text::printable(foreign, max), out;
+    for (std::string_view rest = s; !rest.empty();) {
+      const std::size_t at = rest.find("\u00A0");
+      out += detail::clean(rest.substr(0, at), max, true);
+      if (at == std::string_view::npos) break;
+      out += "\u00A0", rest.remove_prefix(at + 2);
+    }
+    return out;
+  }
   // One of our own marks, or what stands for it in ASCII.
   std::string_view mark(std::string_view utf8, std::string_view plain) const { return ascii_ ? plain : utf8; }
   std::string_view dot() const { return mark(" \u00B7 ", " | "); }
@@ -137,7 +148,8 @@ class page {
     return s;
   }
 
-  // Broken at spaces; a word that is longer than a line is broken where the line ends.
+  // Broken at spaces. A word that is longer than a line is broken behind the last '/' that fits (a path), else behind a joint of a name, else
+  // where the line ends.
   static std::vector<std::string> lines(std::string_view t, std::size_t columns) {
     std::vector<std::string> all;
     std::string line;
@@ -155,12 +167,19 @@ class page {
       if (used != 0 && used + 1 + size > columns) flush();
       if (used == 0 && (word == "\u00B7" || word == "|")) return;  // nor at its beginning
       if (used != 0) line += ' ', ++used;
-      for (std::size_t i = 0; i < word.size();) {
-        const glyph g = glyph_at(word, i);
-        if (used + g.columns > columns) flush();
-        if (word.substr(i, g.bytes) == "\u00A0") line += ' ';
-        else line += word.substr(i, g.bytes);
-        i += g.bytes, used += g.columns;
+      while (!word.empty()) {
+        std::size_t fits = 0, slash = 0, sign = 0, wide = 0;   // bytes; where it may break
+        while (fits < word.size()) {
+          const glyph g = glyph_at(word, fits);
+          if (used + wide + g.columns > columns && (used != 0 || fits != 0)) break;
+          if (wide > columns / 2 && is_joint(word[fits])) sign = fits + 1;
+          if (wide > columns / 4 && word[fits] == '/') slash = fits + 1;
+          fits += g.bytes, wide += g.columns;
+        }
+        if (fits < word.size()) fits = slash != 0 ? slash : sign != 0 ? sign : fits;
+        line += spaced(word.substr(0, fits)), used += columns_of(word.substr(0, fits));
+        if (fits == word.size()) break;
+        word.remove_prefix(fits), flush();
       }
     });
     if (!line.empty()) flush();
@@ -168,6 +187,8 @@ class page {
   }
 
  private:
+  static constexpr bool is_joint(char c) { return c == '_' || c == '-' || c == '.' || c == ',' || c == ':' || c == ';' || c == '=' || c == '&' || c == '>' || c == ')'; }
+
   std::string out_;
   std::size_t width_;
   bool color_, ascii_;

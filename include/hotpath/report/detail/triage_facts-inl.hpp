@@ -2,11 +2,40 @@
 // hotpath/report/detail/triage_facts-inl.hpp - bodies of report/detail/triage_facts.hpp
 #pragma once
 #include <hotpath/kernel/family.hpp>
+#include <hotpath/kernel/name.hpp>
 #include <hotpath/report/detail/triage_facts.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::report::detail {
 
 using triage_words::ratio;
+
+HOTPATH_FN triage_words::time_unit triage_words::unit_of(nanoseconds largest, nanoseconds smallest, bool ascii) {
+  constexpr double per_ns[] = {1e-9, 1e-6, 1e-3, 1};
+  const std::string_view names[] = {" s", " ms", ascii ? " us" : " \u00B5s", " ns"};
+  const auto of = [](nanoseconds t, double per) { return static_cast<double>(t.ns) * per; };
+  std::size_t unit = 0;
+  while (unit < 3 && of(largest, per_ns[unit]) < (unit == 0 ? 10 : 1)) ++unit;   // seconds from 10 on
+  while (unit < 3 && of(smallest, per_ns[unit]) < 0.01 && of(largest, per_ns[unit + 1]) < 1e5) ++unit;
+  const double low = of(smallest, per_ns[unit]), high = of(largest, per_ns[unit]);
+  return {per_ns[unit], unit == 3 ? 0 : low < 0.1 ? 3 : low >= 10 || high >= 1000 ? 1 : 2, names[unit]};
+}
+
+HOTPATH_FN triage_facts::triage_facts(const kernel::triage_report& r, bool ascii) : r_(r), ascii_(ascii) {
+  for (const kernel::kernel_table& t : r_.kernels)
+    for (const kernel::kernel_row& x : t.rows) labels_.add(x.kernel, x.short_name);
+  for (const kernel::overlap_table& t : r_.overlaps)
+    for (const kernel::overlap_row& x : t.rows) {
+      labels_.add(x.kernel);
+      if (!x.partner.empty()) labels_.add(x.partner);
+    }
+  labels_.finish();
+}
+
+HOTPATH_FN std::size_t triage_facts::devices() const {
+  std::size_t most = 0;
+  for (const kernel::overlap_table& t : r_.overlaps) most = t.time.devices > most ? t.time.devices : most;
+  return most;
+}
 
 HOTPATH_FN std::string triage_facts::time(nanoseconds t) const {
   const double us = t.us();
@@ -49,6 +78,7 @@ HOTPATH_FN std::string triage_facts::headline() const {
     }
   }
   std::string out = page::glued(time(total)) + " of GPU work";
+  if (devices() > 1) out += " on " + page::glued(words::count(devices(), "device"));
   if (!r_.steps.empty()) out += " in " + page::glued(words::count(r_.steps.size(), "step"));
   if (!known) return out + " recorded, kernels of graphs are missing";
   if (wall.ns > 0) out += ", " + page::glued(words::percent(ratio(busy, wall))) + " busy";
@@ -109,10 +139,14 @@ HOTPATH_FN sheet triage_facts::stages() const {
     for (const auto& [name, p] : families(t, 3))
       if (name != "the rest") most += (most.empty() ? "" : ", ") + name + " " + share(p);
     const std::string none = mark("\u2013", "-");
-    s.rows.push_back({std::string(name_of(t.at)), t.steps != 0 ? words::count(t.steps) : none, words::count(t.events), time(t.total),
-                      t.steps != 0 ? time(t.in_steps / static_cast<std::int64_t>(t.steps)) : none, known ? share(100 * ratio(t.busy, t.wall)) : none,
+    s.rows.push_back({std::string(name_of(t.at)), t.steps != 0 ? words::count(t.steps) : none, words::count(t.events), "", "", known ? share(100 * ratio(t.busy, t.wall)) : none,
                       known ? time(t.wall - t.busy) : none, most});
   }
+  fill_times(s, 3, 1, [&](std::size_t i, std::size_t) { return std::optional(r_.kernels[i].total); });
+  fill_times(s, 4, 1, [&](std::size_t i, std::size_t) {
+    const kernel::kernel_table& t = r_.kernels[i];
+    return t.steps != 0 ? std::optional(t.in_steps / static_cast<std::int64_t>(t.steps)) : std::nullopt;
+  });
   return s;
 }
 
@@ -122,7 +156,7 @@ HOTPATH_FN sheet triage_facts::kernels(const kernel::kernel_table& t) const {
   using enum cell_kind;
   sheet s{{{"Kernel", name}, {"Category"}, {"GPU time", number}, {"Share", number}, {"Launches", number}, {"Python location (site share)", path}, {"CPU op", name},
            {"Per step", number}, {"Mean", number}, {"p50", number}, {"p95", number}, {"Running share", number}, {"Of busy", number}, {"Of wall", number}}, {},
-          "No kernel rows at or above " + words::fixed(r_.min_share, 1) + "% share.", {}};
+          "No kernel rows at or above " + words::fixed(r_.min_share, 1) + "% share.", {}, 7};
   bool ranks = false;
   for (const kernel::kernel_row& r : t.rows) ranks = ranks || r.ranks;
   if (ranks) s.columns.push_back({"Ranks min / median / max", number});
@@ -133,11 +167,12 @@ HOTPATH_FN sheet triage_facts::kernels(const kernel::kernel_table& t) const {
       if (!p.location.empty()) places += (places.empty() ? "" : "; ") + path_of(p);
     std::string what(kernel::family_name(r.what));
     if (!r.detail.empty()) what += " " + r.detail;
-    s.rows.push_back({r.short_name.empty() ? r.kernel : r.short_name, what, table_ms(r.total), share(r.share), words::count(r.launches), places, r.cpu_op,
-                      r.launches_per_step ? words::number(*r.launches_per_step) : mark("\u2013", "-"), time(r.mean), time(r.p50), time(r.p95), share(r.running_share),
+    s.rows.push_back({label(r.kernel), what, "", share(r.share), words::count(r.launches), places, r.cpu_op, r.launches_per_step ? words::number(*r.launches_per_step) : mark("\u2013", "-"), "", "", "", share(r.running_share),
                       r.share_busy ? share(*r.share_busy) : mark("\u2013", "-"), r.share_wall ? share(*r.share_wall) : mark("\u2013", "-")});
     if (ranks) s.rows.back().push_back(r.ranks ? time(r.ranks->min) + " / " + time(r.ranks->median) + " / " + time(r.ranks->max) + " of " + words::count(r.ranks->ranks) : mark("\u2013", "-"));
   }
+  fill_times(s, 2, 1, [&](std::size_t i, std::size_t) { return std::optional(t.rows[i].total); });
+  fill_times(s, 8, 3, [&](std::size_t i, std::size_t c) { return std::optional(c == 0 ? t.rows[i].mean : c == 1 ? t.rows[i].p50 : t.rows[i].p95); });
   return s;
 }
 
@@ -153,22 +188,32 @@ HOTPATH_FN sheet triage_facts::overlaps(const kernel::overlap_table& t) const {
   if (!why.empty()) why.insert(0, " ").append(why.ends_with('.') ? "" : ".");
   sheet s{{{"Priority"}, {"Verdict"}, {"Kernel", name}, {"Python scope", path}, {"Formal signal", prose}, {"Dep risk"}, {"Recommendation"},
            {"Saving per step", number}, {"Slower overlapped", number}, {"Hidden by", name}, {"Known pattern", prose}}, {},
-          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + why, {}};
+          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + why, {}, 7};
   for (const kernel::overlap_row& r : t.rows)
-    s.tips.push_back(r.kernel), s.rows.push_back({r.priority, r.verdict, triage_words::short_of(r.kernel), r.scope, r.signal, r.dependency, r.recommendation, r.saving_per_step ? mark("\u2264 ", "<= ") + time(*r.saving_per_step) : mark("\u2013", "-"),
-                      r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"), triage_words::short_of(r.partner), r.known_family});
+    s.tips.push_back(r.kernel), s.rows.push_back({r.priority, r.verdict, label(r.kernel), r.scope, r.signal, r.dependency, r.recommendation, "", r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"),
+                      r.partner.empty() ? "" : label(r.partner), r.known_family});
+  fill_times(s, 7, 1, [&](std::size_t i, std::size_t) { return t.rows[i].saving_per_step; }, mark("\u2264 ", "<= "));
   return s;
 }
 
 HOTPATH_FN std::string triage_facts::evidence(const kernel::fusion_row& f) const {
   std::string out;
-  for (const auto& [kernel, p] : f.evidence) out += (out.empty() ? "" : "; ") + triage_words::short_of(kernel) + " (" + share(p) + ")";
+  for (const auto& [kernel, p] : f.evidence) out += (out.empty() ? "" : "; ") + (kernel.size() <= 60 ? kernel : kernel::short_name(kernel)) + " (" + share(p) + ")";
+  return out;
+}
+HOTPATH_FN std::string triage_facts::kernels_of(const kernel::kernel_chain& c) const {
+  std::string out;
+  for (std::size_t i = 0, end; i < c.kernels.size(); i = end) {
+    for (end = i + 1; end < c.kernels.size() && c.kernels[end] == c.kernels[i];) ++end;
+    out.append(out.empty() ? "" : mark(" \u2192 ", " > ")).append(c.kernels[i]);
+    if (end - i > 1) out.append(mark("\u00A0\u00D7", "\u00A0x")).append(std::to_string(end - i));
+  }
   return out;
 }
 HOTPATH_FN std::string triage_facts::conditions(const kernel::fusion_row& f) const {
   std::string out;
   for (const auto& [condition, state] : f.conditions) {
-    const std::string sign = state == kernel::condition_state::met ? mark("\u2713 ", "yes: ") : state == kernel::condition_state::not_met ? mark("\u2717 ", "no: ") : "? ";
+    const std::string sign = state == kernel::condition_state::met ? mark("\u2713\u00A0", "yes:\u00A0") : state == kernel::condition_state::not_met ? mark("\u2717\u00A0", "no:\u00A0") : "?\u00A0";
     out += (out.empty() ? "" : "; ") + sign + condition;
   }
   return out;
@@ -178,21 +223,23 @@ HOTPATH_FN sheet triage_facts::fusions(const kernel::fusion_table& t) const {
   using enum cell_kind;
   sheet s{{{"Pattern", prose}, {"Confidence"}, {"Related GPU time", number}, {"Share", number}, {"Evidence kernels", prose}, {"Current kernel Python location", path},
            {"Candidate fused Python path", path}, {"Rationale", prose}, {"State"}, {"Adjacent", number}, {"Gain per step", number}, {"Conditions", prose}}, {},
-          "No medium-confidence source-backed fusion opportunity matched this trace.", {}};
+          "No medium-confidence source-backed fusion opportunity matched this trace.", {}, 8};
   for (const kernel::fusion_row& f : t.rows)
-    s.rows.push_back({f.pattern + (f.id.empty() ? "" : " (" + f.id + ")"), f.confidence, table_ms(f.related), share(f.share), evidence(f), triage_words::list(f.locations, "; "), f.candidate, f.rationale,
+    s.rows.push_back({f.pattern + (f.id.empty() ? "" : " (" + f.id + ")"), f.confidence, "", share(f.share), evidence(f), triage_words::list(f.locations, "; "), f.candidate, f.rationale,
                       std::string(kernel::fusion_state_names[static_cast<std::size_t>(f.state)]),
-                      f.adjacency ? share(*f.adjacency) + " of " + words::count(f.repetitions) : mark("\u2013", "-"),
-                      f.gain_per_step ? mark("\u2264 ", "<= ") + time(*f.gain_per_step) : mark("\u2013", "-"), conditions(f)});
+                      f.adjacency ? share(*f.adjacency) + " of " + words::count(f.repetitions) : mark("\u2013", "-"), "", page::spaced(conditions(f))});
+  fill_times(s, 2, 1, [&](std::size_t i, std::size_t) { return std::optional(t.rows[i].related); });
+  fill_times(s, 10, 1, [&](std::size_t i, std::size_t) { return t.rows[i].gain_per_step; }, mark("\u2264 ", "<= "));
   return s;
 }
 
 HOTPATH_FN sheet triage_facts::chains(const kernel::fusion_table& t) const {
   using enum cell_kind;
-  sheet s{{{"Kernels that follow each other", prose}, {"Would be saved", number}, {"Share", number}, {"Adjacent", number}, {"Gain per step", number}, {"First kernel's location", path}}, {}, {}, {}};
+  sheet s{{{"Kernels that follow each other", prose}, {"Saved by one kernel", number}, {"Share", number}, {"Adjacent", number}, {"Per step", number}, {"First kernel's location", path}}, {}, {}, {}};
   for (const kernel::kernel_chain& c : t.chains)
-    s.rows.push_back({triage_words::list(c.kernels, mark(" \u2192 ", " > ")), table_ms(c.related), share(c.share), share(c.adjacency) + " of " + words::count(c.repetitions),
-                      c.gain_per_step ? mark("\u2264 ", "<= ") + time(*c.gain_per_step) : mark("\u2013", "-"), c.location});
+    s.rows.push_back({page::spaced(kernels_of(c)), "", share(c.share), share(c.adjacency) + " of " + words::count(c.repetitions), "", c.location});
+  fill_times(s, 1, 1, [&](std::size_t i, std::size_t) { return std::optional(t.chains[i].related); }, mark("\u2264 ", "<= "));
+  fill_times(s, 4, 1, [&](std::size_t i, std::size_t) { return t.chains[i].gain_per_step; }, mark("\u2264 ", "<= "));
   return s;
 }
 
@@ -204,7 +251,10 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device
   if (t.wall.ns <= 0) return out;
   const std::string dot = mark(" \u00B7 ", " | ");
   const auto part = [&](nanoseconds x) { return page::glued(time(x)) + " (" + page::glued(words::percent(ratio(x, t.wall))) + ")"; };
-  out.emplace_back("wall", page::glued(time(t.wall)) + dot + "busy " + part(t.busy) + dot + "idle " + part(t.idle) + (t.streams != 0 ? dot + page::glued(words::count(t.streams, "stream")) : ""));
+  const bool several = t.devices > 1;
+  std::string wall = page::glued(time(t.wall)) + (several ? ", the sum of " + page::glued(words::count(t.devices, "device")) : "") + dot + "busy " + part(t.busy) + dot + "idle " + part(t.idle);
+  if (t.streams != 0) wall += dot + (several && t.streams > 1 ? "up to " : "") + page::glued(words::count(t.streams, "stream")) + (several ? " each" : "");
+  out.emplace_back("wall", wall);
   std::string idle;
   for (std::size_t i = 0; i < 6; ++i)
     if (t.idle_by[i].gaps != 0 || t.idle_by[i].time.ns != 0)
@@ -243,7 +293,9 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
 HOTPATH_FN sheet triage_facts::cpu_ops() const {
   using enum cell_kind;
   sheet s{{{"Operator", name}, {"Self time", number}, {"Share", number}, {"Calls", number}, {"Total", number}}, {}, {}, {}};
-  for (const kernel::cpu_row& c : r_.cpu_ops) s.rows.push_back({c.op, time(c.self), share(c.share), words::count(c.calls), time(c.total)});
+  for (const kernel::cpu_row& c : r_.cpu_ops) s.rows.push_back({c.op, "", share(c.share), words::count(c.calls), ""});
+  fill_times(s, 1, 1, [&](std::size_t i, std::size_t) { return std::optional(r_.cpu_ops[i].self); });
+  fill_times(s, 4, 1, [&](std::size_t i, std::size_t) { return std::optional(r_.cpu_ops[i].total); });
   return s;
 }
 
