@@ -222,13 +222,14 @@ TEST_CASE("kernel: F-TRC-18 traces of different ranks, stages, steps and kernels
   simulate(b, 3, {.process = 0, .kernel = "new_gemm", .name = "step[DECODE bs=32 new]"});
   simulate(b, 4, {.gemm = 9, .process = 1, .kernel = "new_gemm", .name = "step[DECODE bs=32 new]"});
   simulate(a, 5, {.at = stage::prefill, .process = 1, .name = "step[EXTEND bs=1]"});
+  simulate(b, 6, {.process = 0, .kernel = "void other::split_k_gemm<float, cublasGemvParams<float, cublasGemvTensorStridedBatched<float const>, cublasGemvTensorStridedBatched<float>, 1>>(int)"});
   a.finish(), b.finish();
   const kernel::comparison d = kernel::compare(a.s, b.s);
   CHECK(any(d.unmatched, "ranks only in A: rank 0"));
   CHECK(any(d.unmatched, "ranks only in B: rank 5"));
   CHECK(any(d.unmatched, "stages only in A: extend/prefill"));
   CHECK(any(d.unmatched, "decode: kernels only in A: gemm_kernel"));
-  CHECK(any(d.unmatched, "decode: kernels only in B: new_gemm"));
+  CHECK(any(d.unmatched, "decode: kernels only in B: new_gemm, split_k_gemm<fp32>"));   // short names
   CHECK(any(d.unmatched, "decode: steps named only in B: step[DECODE bs=# new]"));
   REQUIRE(d.stages.size() == 1);
   CHECK(d.stages[0].step_time.what == change_verdict::same);   // rank 3 against rank 3

@@ -77,15 +77,19 @@ TEST_CASE("kernel: traces without GPU work are unusable, and what to record is s
   CHECK(checked({}).verdict == health::unusable);
 }
 
+TEST_CASE("kernel: columns that figures need are counted apart from all that an export does not have") {
+  CHECK(hotpath::kernel::sentence_of({.fault = trace_fault::missing_column, .count = 1, .first_byte = {}, .note = "all columns that this export does not have: a, b, c"}) ==
+        "1 column or table that figures need is missing; all columns that this export does not have: a, b, c");
+}
+
 TEST_CASE("kernel: what links, ranks and clocks do not tell is said") {
   made_trace m = healthy();
   m.event("a", 400_us, 0_us, hotpath::model::no_id), m.event("b", 410_us, 1_us, 4711);
   m.t.about.world_size = 8, m.t.about.rank = 0, m.t.about.with_stack = true;
   integrity i = checked(m.done());
   CHECK(i.verdict == health::good);
-  CHECK(says(i, "1 GPU event has no id that links to the host") == 0);
-  CHECK(says(i, "1 GPU event was launched by a call that is not in the trace") == 0);
   CHECK(says(i, "1 GPU event has a duration of 0") == 0);
+  CHECK(says(i, "launched by") == -1);                          // said by the mapping, and once is enough
   CHECK(says(i, "1 rank of 8 is in the trace") == 0);
   CHECK(says(i, "Python stacks were recorded") == 0);
   m.t.processes.resize(2);

@@ -247,7 +247,7 @@ TEST_CASE("kernel: an all-reduce that nothing hides is headroom, and its saving 
   REQUIRE(r->saving_per_step);
   CHECK(*r->saving_per_step == 30_us);
   CHECK(r->bound == "its time without other work 0.600 ms");
-  CHECK(r->signal == "800.0 us, share 14.3%, excl 75.0% / hid 25.0%");
+  CHECK(r->signal == "800.0 us, 14.3% of busy, excl 75.0% / hid 25.0%");
   CHECK(r->scope == "vllm/distributed/parallel_state.py:10 all_reduce");
   CHECK(r->dependency == "low");
   CHECK(r->priority == "P1");

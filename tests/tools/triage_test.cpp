@@ -150,7 +150,7 @@ TEST_CASE("tools: F-OUT-13 triage of a trace without GPU work says so, exits 3 a
   CHECK(cpu.code == 3);
   CHECK(cpu.out.starts_with(" NO DATA "));
   CHECK(has(cpu.out, "none of a GPU"));
-  CHECK(has(cpu.out, "25.0 \u00B5s"));  // aten::addmm without aten::copy_
+  CHECK(has(cpu.out, "25.00 \u00B5s"));  // aten::addmm without aten::copy_
   CHECK_FALSE(has(cpu.out, "Kernels"));
   const auto counters = triage(run, {run.dir.write("counters.json", events(R"({"ph": "X", "cat": "cuda_profiler_range", "name": "r", "pid": 1, "tid": 1, "ts": 10, "dur": 30, "args": {}})")), "--json"});
   CHECK(counters.code == 3);
@@ -353,6 +353,31 @@ TEST_CASE("tools: triage-bundle makes one document of traces and saved reports")
   check_refused(run({"triage-bundle", "none.json"}), 3, "none.json");
   run.dir.write("broken.json", saved.out.substr(0, saved.out.size() / 2));
   check_refused(run({"triage-bundle", "broken.json"}), 3, "broken.json");
+}
+
+TEST_CASE("tools: reports on public traces tell rows apart, fit their units, count devices and say nothing twice") {
+  const tool run;
+  const auto report_on = [&](const char* file, int code = 0) -> std::string {
+    const auto path = hotpath_test::data_or_skip(file);
+    if (!path) return {};
+    const auto done = triage(run, {*path});
+    CHECK(done.code == code);
+    return done.out;
+  };
+  if (const std::string out = report_on("torch-traces/deepseek/dsv3_train_dualpipe.json.gz"); !out.empty()) {
+    CHECK(has(out, "internode::dispatch<8,8> [false]\n"));
+    CHECK(has(out, "internode::dispatch<8,8> [true]\n"));
+    CHECK(has(out, "RopeLoraFlashAttnVarlenFuncBackward"));
+    CHECK_FALSE(has(out, "dpsk::"));
+  }
+  if (const std::string out = report_on("torch-traces/hta/trace_diff_test.json.gz"); !out.empty()) {
+    CHECK(out.find("614 GPU events") == out.rfind("614 GPU events"));
+    CHECK(has(out, "614 GPU events"));
+    CHECK(has(out, "12.9 % of busy"));
+  }
+  if (const std::string out = report_on("nsys/h100_2gpu_1s.sqlite"); !out.empty()) CHECK(has(out, "of GPU work on 2 devices"));
+  if (const std::string out = report_on("nsys/mock.sqlite"); !out.empty()) CHECK(has(out, "2.69 \u00B5s"));
+  if (const std::string out = report_on("nsys/healthy_1pct.sqlite", 5); !out.empty()) CHECK(has(out, "1 column or table that figures need is missing; all columns that"));
 }
 
 TEST_CASE("tools: triage of a public SGLang prefill trace is what docs/kernel.md shows") {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <hotpath/core/bootstrap.hpp>
 #include <hotpath/kernel/compare.hpp>
+#include <hotpath/kernel/name.hpp>
 #include <hotpath/kernel/table-inl.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
@@ -415,7 +416,12 @@ HOTPATH_FN comparison compare(const subject& a, const subject& b, const compare_
     };
     step_names(x, steps_a), step_names(y, steps_b);
     std::string what(name_of(at));
-    list_both(out.unmatched, std::string(what).append(": kernels").c_str(), kernels_a, kernels_b);
+    for (const bool of_a : {true, false}) {
+      std::vector<std::string> only = of_a ? without(kernels_a, kernels_b) : without(kernels_b, kernels_a);
+      for (std::string& name : only) name = short_name(name);   // for people; rows have the whole names
+      only.erase(std::unique(only.begin(), only.end()), only.end());
+      list(out.unmatched, std::string(what).append(": kernels").c_str(), of_a ? "A" : "B", only);
+    }
     list_both(out.unmatched, std::string(what).append(": steps named").c_str(), steps_a, steps_b);
     if (!c.reason.empty()) {
       c.step_time.what = c.busy.what = change_verdict::inconclusive;

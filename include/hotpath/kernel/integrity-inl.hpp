@@ -58,18 +58,11 @@ inline void no_gpu(list& out, const model::timeline& t) {
   else out.warn("no event of a GPU and none of the host: is it a trace of a program that ran?", health::unusable);
 }
 
-inline void ids(list& out, const model::timeline& t, const subject& s) {
-  std::uint64_t no_link = 0, no_external = 0, unlaunched = 0, zero = 0;
-  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
-    const model::gpu_event& e = t.gpu[i];
+inline void ids(list& out, const model::timeline& t) {
+  std::uint64_t no_link = 0, no_external = 0, zero = 0;   // what the mapping says of ids is not said again
+  for (const model::gpu_event& e : t.gpu)
     no_external += e.external == model::no_id ? 1u : 0u, no_link += e.external == model::no_id && e.correlation == model::no_id ? 1u : 0u, zero += e.duration.ns == 0 ? 1u : 0u;
-    if (i < s.steps.launch_of.size()) unlaunched += e.correlation != model::no_id && s.steps.launch_of[i] == no_index ? 1u : 0u;
-  }
-  if (no_link != 0) out.say(counted(no_link, "GPU event").append(no_link == 1 ? " has" : " have").append(" no id that links to the host: stage and operator are unknown."));
   if (no_external == t.gpu.size() && no_link == 0) out.say("No GPU event has an External id: operators are found by the call that launched it alone.");
-  if (unlaunched != 0) out.say(counted(unlaunched, "GPU event").append(unlaunched == 1 ? " was" : " were").append(" launched by a call that is not in the trace, before it began, as a rule."));
-  if (s.steps.duplicate_calls != 0) out.say(counted(s.steps.duplicate_calls, "API call").append(s.steps.duplicate_calls == 1 ? " has" : " have").append(" the correlation id of an earlier one: the first with it is taken for the launch."));
-  if (s.steps.shared_ids != 0) out.say(counted(s.steps.shared_ids, "GPU event").append(s.steps.shared_ids == 1 ? " shares" : " share").append(" a correlation id with an earlier one, though no graph was launched."));
   if (zero != 0) out.say(counted(zero, "GPU event").append(zero == 1 ? " has" : " have").append(" a duration of 0: launches are counted, time is not."));
 }
 
@@ -143,7 +136,7 @@ HOTPATH_FN std::string sentence_of(const model::trace_loss& l) {
     case trace_fault::too_many_names: out = counted(l.count, "event").append(" share one name: there are more distinct names than the limit"); break;
     case trace_fault::missing_name: out = counted(l.count, "name").append(" missing in the file, shown as <id N>"); break;
     case trace_fault::duplicate_correlation: out = counted(l.count, "correlation id").append(" used by several API calls: the first is used"); break;
-    case trace_fault::missing_column: out = counted(l.count, "column or table").append(" missing in this schema"); break;
+    case trace_fault::missing_column: out = counted(l.count, "column or table").append(l.count == 1 ? " that figures need is missing" : " that figures need are missing"); break;
     case trace_fault::unknown_process: out = counted(l.count, "event").append(" of a process or thread that the file does not describe"); break;
   }
   const bool placed = l.fault == trace_fault::truncated || l.fault == trace_fault::damaged || l.fault == trace_fault::bad_checksum;
@@ -158,7 +151,7 @@ HOTPATH_FN void check_trace(integrity& into, const model::timeline& t, const sub
   checks::list out(into, name);
   checks::losses(out, t);
   if (t.gpu.empty()) return checks::no_gpu(out, t);
-  checks::ids(out, t, s), checks::stages(out, t, s), checks::coverage_line(out, s.map.covered);
+  checks::ids(out, t), checks::stages(out, t, s), checks::coverage_line(out, s.map.covered);
   if (s.trace != nullptr)
     if (auto missing = graphs_not_recorded(s)) out.warn(missing->append("."));
   checks::ranks_and_clocks(out, t);

@@ -252,7 +252,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     row.recommendation = !c.headroom ? "skip" : !low ? "check deps" : row.cls == overlap_class::comm ? "try overlap" : "try fusion";
 
     char signal[128];
-    std::snprintf(signal, sizeof signal, "%.1f us, share %.1f%%, excl %.1f%% / hid %.1f%%", r.total.us(), share, percent(r.exclusive, r.total), percent(r.hidden, r.total));
+    std::snprintf(signal, sizeof signal, "%.1f us, %.1f%% of busy, excl %.1f%% / hid %.1f%%", r.total.us(), share, percent(r.exclusive, r.total), percent(r.hidden, r.total));
     row.signal = signal;
     if (c.headroom) {
       row.saving = (std::min)(r.exclusive, hidden_behind(row.cls, alone));

@@ -283,7 +283,7 @@ inline result<void> nsys_look(nsys_scan& scan, nsys_part& part, model::timeline&
   if (!product.empty()) a.more.emplace_back("nsys version", product);
   if (!mode.empty()) a.more.emplace_back("CUDA graph trace", mode);
   if (!scan.missing.empty()) a.more.emplace_back("missing columns", scan.missing);
-  if (scan.missing_needed != 0) about.count(model::trace_fault::missing_column, {}, "columns that this export does not have (schema " + (version.empty() ? "not told" : version) + "): " + scan.missing, scan.missing_needed);
+  if (scan.missing_needed != 0) about.count(model::trace_fault::missing_column, {}, "all columns that this export does not have (schema " + (version.empty() ? "not told" : version) + "): " + scan.missing, scan.missing_needed);
   return {};
 }
 
