@@ -12863,18 +12863,11 @@ HOTPATH_FN std::vector<across_stage> across(std::span<const triage_report* const
 //   both; else inconclusive, as with fewer than 20 steps on a side. The step's time gates; families and kernels are read with Benjamini and Hochberg's
 //   rule at 5 % (one that does not pass it is inconclusive). Mann-Whitney's p and the like are shown and decide nothing.
 //   O(events log events). Thread safety: pure functions of their arguments.
-// ---- hotpath/kernel/compare.hpp
+// ---- hotpath/kernel/comparison.hpp
+// hotpath/kernel/comparison.hpp - what kernel/compare.hpp finds and report/compare.hpp prints: two traces side by side, per stage, family and kernel.
+// ---- hotpath/kernel/comparison.hpp
 
 namespace hotpath::inline HOTPATH_ABI::kernel {
-
-struct compare_options {
-  double margin = 5;                // percent
-  double min_share = 1;             // percent of a side's time in the stage: families and kernels below it on both sides are left out
-  std::size_t limit = 32;           // kernels per stage
-  std::size_t least_steps = 20;     // on each side, for a verdict
-  std::uint64_t seed = 1;
-  std::uint32_t resamples = 2000;
-};
 
 enum class change_verdict : std::uint8_t { same, better, worse, inconclusive };
 inline constexpr std::string_view change_verdict_names[] = {"same", "better", "worse", "inconclusive"};
@@ -12889,16 +12882,12 @@ struct change {
   change_verdict what = change_verdict::inconclusive;
 };
 
-// S5 for two series in the order of time; see above. Values >= 0.
-change compare_means(std::span<const double> a, std::span<const double> b, const compare_options& options = {});
-
-// Shown beside a change. Of more than 1,000 values a side, the shift is that of 1,000 taken evenly.
+// Shown beside a change.
 struct rank_tests {
   double shift = 0;                 // Hodges and Lehmann: the median of all b - a
   double cliff = 0;                 // Cliff's delta: P(b > a) - P(b < a)
   double u = 0, p = 1;              // Mann and Whitney, of a; two-sided, corrected for ties and continuity
 };
-std::optional<rank_tests> test_ranks(std::span<const double> a, std::span<const double> b);  // empty: a side is empty
 
 struct compare_row {
   std::string name;                 // of the family or the canonical kernel
@@ -12924,6 +12913,26 @@ struct comparison {
   std::vector<std::string> notes;
   change_verdict verdict = change_verdict::inconclusive;   // worse if one stage is, else inconclusive if one is, else better if one is, else same
 };
+
+}  // namespace hotpath::inline HOTPATH_ABI::kernel
+// ---- hotpath/kernel/compare.hpp
+
+namespace hotpath::inline HOTPATH_ABI::kernel {
+
+struct compare_options {
+  double margin = 5;                // percent
+  double min_share = 1;             // percent of a side's time in the stage: families and kernels below it on both sides are left out
+  std::size_t limit = 32;           // kernels per stage
+  std::size_t least_steps = 20;     // on each side, for a verdict
+  std::uint64_t seed = 1;
+  std::uint32_t resamples = 2000;
+};
+
+// S5 for two series in the order of time; see above. Values >= 0.
+change compare_means(std::span<const double> a, std::span<const double> b, const compare_options& options = {});
+
+// Of more than 1,000 values a side, the shift is that of 1,000 taken evenly. Empty: a side is empty.
+std::optional<rank_tests> test_ranks(std::span<const double> a, std::span<const double> b);
 
 comparison compare(const subject& a, const subject& b, const compare_options& options = {});
 int exit_code(const comparison& c);
@@ -13340,7 +13349,12 @@ HOTPATH_FN comparison compare(const subject& a, const subject& b, const compare_
     };
     step_names(x, steps_a), step_names(y, steps_b);
     std::string what(name_of(at));
-    list_both(out.unmatched, std::string(what).append(": kernels").c_str(), kernels_a, kernels_b);
+    for (const bool of_a : {true, false}) {
+      std::vector<std::string> only = of_a ? without(kernels_a, kernels_b) : without(kernels_b, kernels_a);
+      for (std::string& name : only) name = short_name(name);   // for people; rows have the whole names
+      only.erase(std::unique(only.begin(), only.end()), only.end());
+      list(out.unmatched, std::string(what).append(": kernels").c_str(), of_a ? "A" : "B", only);
+    }
     list_both(out.unmatched, std::string(what).append(": steps named").c_str(), steps_a, steps_b);
     if (!c.reason.empty()) {
       c.step_time.what = c.busy.what = change_verdict::inconclusive;
@@ -15994,18 +16008,11 @@ inline void no_gpu(list& out, const model::timeline& t) {
   else out.warn("no event of a GPU and none of the host: is it a trace of a program that ran?", health::unusable);
 }
 
-inline void ids(list& out, const model::timeline& t, const subject& s) {
-  std::uint64_t no_link = 0, no_external = 0, unlaunched = 0, zero = 0;
-  for (std::size_t i = 0; i < t.gpu.size(); ++i) {
-    const model::gpu_event& e = t.gpu[i];
+inline void ids(list& out, const model::timeline& t) {
+  std::uint64_t no_link = 0, no_external = 0, zero = 0;   // what the mapping says of ids is not said again
+  for (const model::gpu_event& e : t.gpu)
     no_external += e.external == model::no_id ? 1u : 0u, no_link += e.external == model::no_id && e.correlation == model::no_id ? 1u : 0u, zero += e.duration.ns == 0 ? 1u : 0u;
-    if (i < s.steps.launch_of.size()) unlaunched += e.correlation != model::no_id && s.steps.launch_of[i] == no_index ? 1u : 0u;
-  }
-  if (no_link != 0) out.say(counted(no_link, "GPU event").append(no_link == 1 ? " has" : " have").append(" no id that links to the host: stage and operator are unknown."));
   if (no_external == t.gpu.size() && no_link == 0) out.say("No GPU event has an External id: operators are found by the call that launched it alone.");
-  if (unlaunched != 0) out.say(counted(unlaunched, "GPU event").append(unlaunched == 1 ? " was" : " were").append(" launched by a call that is not in the trace, before it began, as a rule."));
-  if (s.steps.duplicate_calls != 0) out.say(counted(s.steps.duplicate_calls, "API call").append(s.steps.duplicate_calls == 1 ? " has" : " have").append(" the correlation id of an earlier one: the first with it is taken for the launch."));
-  if (s.steps.shared_ids != 0) out.say(counted(s.steps.shared_ids, "GPU event").append(s.steps.shared_ids == 1 ? " shares" : " share").append(" a correlation id with an earlier one, though no graph was launched."));
   if (zero != 0) out.say(counted(zero, "GPU event").append(zero == 1 ? " has" : " have").append(" a duration of 0: launches are counted, time is not."));
 }
 
@@ -16079,7 +16086,7 @@ HOTPATH_FN std::string sentence_of(const model::trace_loss& l) {
     case trace_fault::too_many_names: out = counted(l.count, "event").append(" share one name: there are more distinct names than the limit"); break;
     case trace_fault::missing_name: out = counted(l.count, "name").append(" missing in the file, shown as <id N>"); break;
     case trace_fault::duplicate_correlation: out = counted(l.count, "correlation id").append(" used by several API calls: the first is used"); break;
-    case trace_fault::missing_column: out = counted(l.count, "column or table").append(" missing in this schema"); break;
+    case trace_fault::missing_column: out = counted(l.count, "column or table").append(l.count == 1 ? " that figures need is missing" : " that figures need are missing"); break;
     case trace_fault::unknown_process: out = counted(l.count, "event").append(" of a process or thread that the file does not describe"); break;
   }
   const bool placed = l.fault == trace_fault::truncated || l.fault == trace_fault::damaged || l.fault == trace_fault::bad_checksum;
@@ -16094,7 +16101,7 @@ HOTPATH_FN void check_trace(integrity& into, const model::timeline& t, const sub
   checks::list out(into, name);
   checks::losses(out, t);
   if (t.gpu.empty()) return checks::no_gpu(out, t);
-  checks::ids(out, t, s), checks::stages(out, t, s), checks::coverage_line(out, s.map.covered);
+  checks::ids(out, t), checks::stages(out, t, s), checks::coverage_line(out, s.map.covered);
   if (s.trace != nullptr)
     if (auto missing = graphs_not_recorded(s)) out.warn(missing->append("."));
   checks::ranks_and_clocks(out, t);
@@ -17750,7 +17757,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
     row.recommendation = !c.headroom ? "skip" : !low ? "check deps" : row.cls == overlap_class::comm ? "try overlap" : "try fusion";
 
     char signal[128];
-    std::snprintf(signal, sizeof signal, "%.1f us, share %.1f%%, excl %.1f%% / hid %.1f%%", r.total.us(), share, percent(r.exclusive, r.total), percent(r.hidden, r.total));
+    std::snprintf(signal, sizeof signal, "%.1f us, %.1f%% of busy, excl %.1f%% / hid %.1f%%", r.total.us(), share, percent(r.exclusive, r.total), percent(r.hidden, r.total));
     row.signal = signal;
     if (c.headroom) {
       row.saving = (std::min)(r.exclusive, hidden_behind(row.cls, alone));
@@ -21097,6 +21104,174 @@ inline std::string html_text(std::string_view foreign, std::size_t max = 512) {
 // ---- hotpath/report/detail/triage_facts.hpp
 // hotpath/report/detail/triage_facts.hpp - what a kernel report says, in words and cells, before it is a page. Not for users.
 //   Everything returned is plain text that may hold bytes of a trace: the page that prints it cleans or escapes it.
+// ---- hotpath/report/detail/kernel_labels.hpp
+// hotpath/report/detail/kernel_labels.hpp - one name per kernel for the whole of a report: its short name, and where two kernels share one, what
+// differs in their full names. Not for users.
+//
+//     kernel_labels l;
+//     l.add("void f<float, 128>"), l.add("void f<float, 64>"), l.finish();
+//     l.of("void f<float, 64>")     // "f<fp32> [64]"
+// ---- hotpath/report/detail/kernel_labels.hpp
+
+namespace hotpath::inline HOTPATH_ABI::report::detail {
+
+class kernel_labels {
+ public:
+  // A kernel by its canonical name, which outlives this; its short name where a table has one. Names may come again.
+  void add(std::string_view kernel, std::string_view short_name = {});
+  void finish();
+  // Of a name that was not added: its short name.
+  std::string of(std::string_view kernel) const;
+
+ private:
+  struct entry {
+    std::string_view kernel;
+    std::string label;
+  };
+  std::vector<entry> all_;   // by kernel, each once
+};
+
+// What tells names apart, per name: the pieces (template arguments, parts of an identifier) that are not alike in all, as few as do where there are
+// many; "" for equal names and where nothing is found. At most 4 KiB of a name are looked at.
+std::vector<std::string> differences(const std::vector<std::string_view>& names);
+
+}  // namespace hotpath::inline HOTPATH_ABI::report::detail
+// ---- hotpath/report/detail/kernel_labels-inl.hpp
+// hotpath/report/detail/kernel_labels-inl.hpp - bodies of report/detail/kernel_labels.hpp
+// ---- hotpath/report/detail/kernel_labels-inl.hpp
+
+namespace hotpath::inline HOTPATH_ABI::report::detail {
+
+namespace labels {
+
+// Runs of bytes that are not in `separators`, without their namespaces.
+inline std::vector<std::string_view> pieces_of(std::string_view s, std::string_view separators) {
+  std::vector<std::string_view> out;
+  for (std::size_t i = 0; i < s.size();) {
+    const std::size_t begin = s.find_first_not_of(separators, i);
+    if (begin == std::string_view::npos) break;
+    i = s.find_first_of(separators, begin);
+    if (i == std::string_view::npos) i = s.size();
+    out.push_back(s.substr(begin, i - begin));
+  }
+  return out;
+}
+inline std::string_view without_scope(std::string_view s) {
+  const std::size_t i = s.rfind("::");
+  return i == std::string_view::npos ? s : s.substr(i + 2);
+}
+
+// Numbers the groups of names that are equal in their group so far (`group`) and in `text`; returns how many there are.
+template <class Text>
+std::size_t split_groups(std::vector<std::size_t>& group, const Text& text) {
+  std::vector<std::size_t> order(group.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  sort_in_place(order, [&](std::size_t a, std::size_t b) {
+    if (group[a] != group[b]) return group[a] < group[b];
+    const int c = text(a).compare(text(b));
+    return c != 0 ? c < 0 : a < b;
+  });
+  std::vector<std::size_t> now(group.size());
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i != 0 && (group[order[i]] != group[order[i - 1]] || text(order[i]) != text(order[i - 1]))) ++n;
+    now[order[i]] = n;
+  }
+  group = std::move(now);
+  return order.empty() ? 0 : n + 1;
+}
+
+inline std::vector<std::string> differences(const std::vector<std::string_view>& names, std::string_view separators, std::string_view joint, bool within) {
+  constexpr std::size_t long_piece = 16, enough = 20;
+  std::vector<std::vector<std::string_view>> pieces;
+  std::size_t most = 0;
+  bool aligned = true;
+  for (const std::string_view n : names) {
+    pieces.push_back(pieces_of(n, separators));
+    aligned = aligned && pieces.back().size() == pieces.front().size();
+    if (pieces.back().size() > most) most = pieces.back().size();
+  }
+  std::vector<std::string> all(names.size()), few(names.size());
+  std::vector<std::size_t> group(names.size());
+  std::vector<std::size_t> whole(names.size());
+  const std::size_t want = split_groups(whole, [&](std::size_t i) { return names[i]; });
+  std::size_t found = 1, widest = 0;
+  for (std::size_t at = 0; at < most && (found < want || (aligned && widest <= enough)); ++at) {
+    const auto piece = [&](std::size_t i) { return at < pieces[i].size() ? pieces[i][at] : std::string_view{}; };
+    std::vector<std::string_view> here;
+    bool differ = false, scoped = false, is_long = false;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      here.push_back(piece(i));
+      differ = differ || here[i] != here[0];
+      is_long = is_long || here[i].size() > long_piece;
+      for (std::size_t k = 0; k < i && !scoped; ++k) scoped = here[i] != here[k] && without_scope(here[i]) == without_scope(here[k]);
+      if (names.size() > 64) scoped = true;   // not worth the square
+    }
+    if (!differ) continue;
+    std::vector<std::string> shown;
+    if (!within && is_long) shown = differences(here, "_", "_", true);
+    else
+      for (const std::string_view h : here) shown.emplace_back(scoped ? h : without_scope(h));
+    const std::size_t now = split_groups(group, piece);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      for (std::string* out : {&all[i], &few[i]})
+        if ((out == &all[i] || now > found) && !shown[i].empty()) out->append(out->empty() ? "" : joint).append(shown[i]);
+      if (all[i].size() > widest) widest = all[i].size();
+    }
+    found = now;
+  }
+  return aligned && widest <= enough ? all : few;
+}
+
+}  // namespace labels
+
+HOTPATH_FN std::vector<std::string> differences(const std::vector<std::string_view>& names) {
+  std::vector<std::string_view> heads;
+  for (const std::string_view n : names) heads.push_back(n.substr(0, 4096));
+  return labels::differences(heads, "<>(), []{}&*", ",", false);
+}
+
+HOTPATH_FN void kernel_labels::add(std::string_view kernel, std::string_view short_name) { all_.push_back({kernel, std::string(short_name)}); }
+
+HOTPATH_FN void kernel_labels::finish() {
+  sort_in_place(all_, [](const entry& a, const entry& b) { return a.kernel != b.kernel ? a.kernel < b.kernel : a.label > b.label; });   // a name with a short one first
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < all_.size(); ++i)
+    if (n == 0 || all_[i].kernel != all_[n - 1].kernel) {
+      if (n != i) all_[n] = std::move(all_[i]);
+      ++n;
+    }
+  all_.resize(n);
+  std::vector<std::size_t> order;
+  for (std::size_t i = 0; i < n; ++i) {
+    if (all_[i].label.empty()) all_[i].label = kernel::short_name(all_[i].kernel);
+    order.push_back(i);
+  }
+  sort_in_place(order, [&](std::size_t a, std::size_t b) { return all_[a].label != all_[b].label ? all_[a].label < all_[b].label : a < b; });
+  for (std::size_t i = 0, end; i < n; i = end) {
+    std::vector<std::string_view> names;
+    for (end = i; end < n && all_[order[end]].label == all_[order[i]].label; ++end) names.push_back(all_[order[end]].kernel);
+    if (names.size() == 1) continue;
+    const std::vector<std::string> differ = differences(names);
+    for (std::size_t k = 0; k < names.size(); ++k) {
+      constexpr std::size_t room = 28;
+      bool alone = differ[k].size() <= room;
+      for (std::size_t j = 0; j < names.size() && alone; ++j) alone = j == k || differ[j] != differ[k];
+      std::string& label = all_[order[i + k]].label;
+      if (alone && differ[k].empty()) continue;   // the others have more
+      if (alone) label.append(" [").append(differ[k]).append("]");
+      else label.append(" #").append(std::to_string(k + 1));   // they differ somewhere: in their order
+    }
+  }
+}
+
+HOTPATH_FN std::string kernel_labels::of(std::string_view kernel) const {
+  const entry* const end = all_.data() + all_.size();
+  const entry* const at = find_first_not(all_.data(), end, [kernel](const entry& e) { return e.kernel < kernel; });
+  return at != end && at->kernel == kernel ? at->label : kernel::short_name(kernel);
+}
+
+}  // namespace hotpath::inline HOTPATH_ABI::report::detail
 // ---- hotpath/report/detail/sheet.hpp
 // hotpath/report/detail/sheet.hpp - a table before it is a page: cells as plain text, printed by a terminal, Markdown or HTML. Not for users.
 // ---- hotpath/report/detail/page.hpp
@@ -21163,9 +21338,20 @@ class page {
 
   std::size_t width() const { return width_; }
   bool ascii() const { return ascii_; }
-  std::string take() { return std::move(out_); }
+  std::string take() { return ascii_ ? spaced(out_) : std::move(out_); }
 
-  std::string clean(std::string_view foreign, std::size_t max = 512) const { return detail::clean(foreign, max, ascii_); }
+  // What glued() made stays, to be a space in the end.
+  std::string clean(std::string_view foreign, std::size_t max = 512) const {
+    if (!ascii_) return detail::clean(foreign, max, false);
+    std::string s = hotpath::text::printable(foreign, max), out;
+    for (std::string_view rest = s; !rest.empty();) {
+      const std::size_t at = rest.find("\u00A0");
+      out += detail::clean(rest.substr(0, at), max, true);
+      if (at == std::string_view::npos) break;
+      out += "\u00A0", rest.remove_prefix(at + 2);
+    }
+    return out;
+  }
   // One of our own marks, or what stands for it in ASCII.
   std::string_view mark(std::string_view utf8, std::string_view plain) const { return ascii_ ? plain : utf8; }
   std::string_view dot() const { return mark(" \u00B7 ", " | "); }
@@ -21233,7 +21419,8 @@ class page {
     return s;
   }
 
-  // Broken at spaces; a word that is longer than a line is broken where the line ends.
+  // Broken at spaces. A word that is longer than a line is broken behind the last '/' that fits (a path), else behind a joint of a name, else
+  // where the line ends.
   static std::vector<std::string> lines(std::string_view t, std::size_t columns) {
     std::vector<std::string> all;
     std::string line;
@@ -21251,12 +21438,19 @@ class page {
       if (used != 0 && used + 1 + size > columns) flush();
       if (used == 0 && (word == "\u00B7" || word == "|")) return;  // nor at its beginning
       if (used != 0) line += ' ', ++used;
-      for (std::size_t i = 0; i < word.size();) {
-        const glyph g = glyph_at(word, i);
-        if (used + g.columns > columns) flush();
-        if (word.substr(i, g.bytes) == "\u00A0") line += ' ';
-        else line += word.substr(i, g.bytes);
-        i += g.bytes, used += g.columns;
+      while (!word.empty()) {
+        std::size_t fits = 0, slash = 0, sign = 0, wide = 0;   // bytes; where it may break
+        while (fits < word.size()) {
+          const glyph g = glyph_at(word, fits);
+          if (used + wide + g.columns > columns && (used != 0 || fits != 0)) break;
+          if (wide > columns / 2 && is_joint(word[fits])) sign = fits + 1;
+          if (wide > columns / 4 && word[fits] == '/') slash = fits + 1;
+          fits += g.bytes, wide += g.columns;
+        }
+        if (fits < word.size()) fits = slash != 0 ? slash : sign != 0 ? sign : fits;
+        line += spaced(word.substr(0, fits)), used += columns_of(word.substr(0, fits));
+        if (fits == word.size()) break;
+        word.remove_prefix(fits), flush();
       }
     });
     if (!line.empty()) flush();
@@ -21264,6 +21458,8 @@ class page {
   }
 
  private:
+  static constexpr bool is_joint(char c) { return c == '_' || c == '-' || c == '.' || c == ',' || c == ':' || c == ';' || c == '=' || c == '&' || c == '>' || c == ')'; }
+
   std::string out_;
   std::size_t width_;
   bool color_, ascii_;
@@ -21286,9 +21482,18 @@ struct sheet {
   std::vector<std::vector<std::string>> rows;
   std::string placeholder;               // said where there are no rows
   std::vector<std::string> tips;         // by row: more about its first name, where a page can show it on demand
+  std::size_t fixed = 0;                 // of the columns, those in front that programs look for: Markdown has them even if they are empty
+
+  // A row has something to say in this column; without rows all columns do.
+  bool says(std::size_t at) const {
+    for (const auto& row : rows)
+      if (!row[at].empty() && row[at] != "\u2013" && row[at] != "-") return true;
+    return rows.empty();
+  }
 };
 
-// At most `columns` columns of a clean text, "…" where something is left out: `head` percent of what fits is its beginning.
+// At most `columns` columns of a clean text, "…" where something is left out: `head` percent of what fits is its beginning. Of a path (0 percent)
+// what is shown begins at a '/', where one is near.
 inline std::string cut(std::string_view s, std::size_t columns, std::size_t head, bool ascii) {
   const std::string_view gap = ascii ? ".." : "\u2026";
   const std::size_t gap_columns = ascii ? 2 : 1;
@@ -21306,7 +21511,53 @@ inline std::string cut(std::string_view s, std::size_t columns, std::size_t head
     const glyph g = glyph_at(s, k);
     k += g.bytes, rest -= g.columns;
   }
+  if (const std::size_t slash = s.find('/', k); head == 0 && slash != std::string_view::npos && slash - k <= (s.size() - k) / 2) k = slash;
   return std::string(s.substr(0, i)).append(gap).append(s.substr(k));
+}
+
+// Of the columns `shown`, in their order, those that say something and stand side by side. While they do not, the first of `leaving` goes. A
+// name gives way down to `share` columns, every other cell wants its whole width: what goes is for the line below the row.
+inline std::vector<std::size_t> fitting(const page& p, const sheet& t, const std::vector<std::size_t>& shown, const std::vector<std::size_t>& leaving, std::size_t share) {
+  std::vector<std::size_t> out, width(t.columns.size());
+  std::size_t all = 0;
+  for (const std::size_t c : shown) {
+    if (!t.says(c)) continue;
+    std::size_t& w = width[c] = columns_of(t.columns[c].title);
+    for (const auto& row : t.rows)
+      if (const std::size_t n = columns_of(p.clean(row[c])); n > w) w = n;
+    if (t.columns[c].kind == cell_kind::name && w > share) w = share;
+    out.push_back(c), all += 2 + w;
+  }
+  for (std::size_t i = 0; i < leaving.size() && all > p.width(); ++i)
+    for (std::size_t k = 0; k < out.size(); ++k)
+      if (out[k] == leaving[i]) {
+        all -= 2 + width[out[k]], out.erase(out.begin() + static_cast<std::ptrdiff_t>(k));
+        break;
+      }
+  return out;
+}
+inline bool has(const std::vector<std::size_t>& columns, std::size_t column) {
+  for (const std::size_t c : columns)
+    if (c == column) return true;
+  return false;
+}
+
+// Which percent of a name stands in front of the gap: 60, but where names of two rows would look alike what tells most of them apart.
+inline std::size_t head_of_names(const std::vector<std::vector<std::string>>& cells, std::size_t column, std::size_t width, bool ascii) {
+  const auto distinct = [&](std::size_t room, std::size_t head) {
+    std::vector<std::string> all;
+    for (const auto& row : cells) all.push_back(cut(row[column], room, head, ascii));
+    sort_in_place(all, [](const std::string& a, const std::string& b) { return a < b; });
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < all.size(); ++i) n += i == 0 || all[i] != all[i - 1] ? 1u : 0u;
+    return n;
+  };
+  std::size_t best = 60, most = distinct(width, best);
+  const std::size_t want = distinct(SIZE_MAX, 0);
+  for (const std::size_t head : {30u, 85u, 45u, 75u, 0u, 100u})
+    if (most < want)
+      if (const std::size_t n = distinct(width, head); n > most) best = head, most = n;
+  return best;
 }
 
 // Rows on a terminal: the chosen columns in that order, as wide as their cells; names and paths give way until a row fits. `below[i]`: what
@@ -21314,7 +21565,7 @@ inline std::string cut(std::string_view s, std::size_t columns, std::size_t head
 inline void print_sheet(page& p, const sheet& t, const std::vector<std::size_t>& chosen, const std::vector<std::vector<std::string>>& below = {}) {
   constexpr std::size_t gap = 2, left = 2, least = 24;
   std::vector<std::vector<std::string>> cells(t.rows.size());
-  std::vector<std::size_t> width;
+  std::vector<std::size_t> width, head;
   for (const std::size_t c : chosen) width.push_back(columns_of(t.columns[c].title));
   for (std::size_t r = 0; r < t.rows.size(); ++r)
     for (std::size_t i = 0; i < chosen.size(); ++i) {
@@ -21332,13 +21583,16 @@ inline void print_sheet(page& p, const sheet& t, const std::vector<std::size_t>&
       if (widest == chosen.size()) break;
       --width[widest];
     }
-  const auto line = [&](const auto& cell_of, bool head) {
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const cell_kind k = t.columns[chosen[i]].kind;
+    head.push_back(k == cell_kind::path ? 0 : k == cell_kind::name ? head_of_names(cells, i, width[i], p.ascii()) : 100);
+  }
+  const auto line = [&](const auto& cell_of, bool title) {
     p.raw(std::string(left, ' '));
     for (std::size_t i = 0; i < chosen.size(); ++i) {
-      const cell_kind k = t.columns[chosen[i]].kind;
-      const std::string shown = cut(cell_of(i), width[i], k == cell_kind::path ? 0 : k == cell_kind::name ? 60 : 100, p.ascii());
-      if (k == cell_kind::number) p.right(shown, width[i], head ? style::dim : style::plain);
-      else p.left(shown, width[i], head ? style::dim : style::plain);
+      const std::string shown = cut(cell_of(i), width[i], head[i], p.ascii());
+      if (t.columns[chosen[i]].kind == cell_kind::number) p.right(shown, width[i], title ? style::dim : style::plain);
+      else p.left(shown, width[i], title ? style::dim : style::plain);
       if (i + 1 < chosen.size()) p.raw(std::string(gap, ' '));
     }
     p.end_line();
@@ -21456,14 +21710,20 @@ inline std::string list(const std::vector<std::string>& parts, std::string_view 
   return out;
 }
 
-// Of a name as the trace has it, for people: that of the kernel tables where it is one of theirs.
-inline std::string short_of(const std::string& name) { return name.size() <= 60 && !name.starts_with("_Z") ? name : kernel::short_name(name); }
+// One unit for a column of times, chosen by the largest; a smaller one where the smallest would have no digit left.
+struct time_unit {
+  double per_ns = 1;
+  int decimals = 0;
+  std::string_view name = " ns";
+  std::string text(nanoseconds t) const { return t.ns == 0 ? "0" : words::fixed(static_cast<double>(t.ns) * per_ns, decimals).append(name); }
+};
+time_unit unit_of(nanoseconds largest, nanoseconds smallest, bool ascii);
 
 }  // namespace triage_words
 
 class triage_facts {
  public:
-  triage_facts(const kernel::triage_report& r, bool ascii) : r_(r), ascii_(ascii) {}
+  triage_facts(const kernel::triage_report& r, bool ascii);
 
   std::string headline() const;
   std::vector<std::pair<std::string, std::string>> about() const;          // label, text
@@ -21481,19 +21741,39 @@ class triage_facts {
   sheet cpu_ops() const;
   std::string hidden(const kernel::kernel_table& t) const;                 // "12 rows below 1.0 %: 3.2 ms, 4.1 %"; empty: none
   std::vector<std::pair<std::string, std::string>> device(const kernel::device_time& t) const;  // where one stage's wall time went
+  std::size_t devices() const;                                             // with work, of the stage that has most of them; 0: not told
+  std::string label(const std::string& kernel) const { return labels_.of(kernel); }             // of a kernel, for people
+  std::string kernels_of(const kernel::kernel_chain& c) const;             // in their order, repeats counted
   std::string evidence(const kernel::fusion_row& f) const;
   std::string conditions(const kernel::fusion_row& f) const;
 
   std::string time(nanoseconds t) const;                                   // 342 µs, 12.3 ms, 12.3 s
   std::string mark(std::string_view utf8, std::string_view plain) const { return std::string(ascii_ ? plain : utf8); }
   std::string percent(double p) const { return words::percent(p / 100); }
-  static std::string share(double p) { return words::fixed(p, 1) + "%"; }
+  static std::string share(double p) { return p > 0 && p < 0.05 ? "<0.1%" : words::fixed(p, 1) + "%"; }
   static std::string launches(std::uint64_t n) { return words::count(n) + (n == 1 ? " launch" : " launches"); }
-  static std::string table_ms(nanoseconds t) { return words::fixed(t.ms(), 2) + " ms"; }
+  // Fills the columns [first, first + count) of all rows with times of one unit: of(row, column - first) is an optional; `before` stands in front.
+  template <class Of>
+  void fill_times(sheet& s, std::size_t first, std::size_t count, Of&& of, std::string_view before = {}) const {
+    nanoseconds largest{}, smallest{};
+    for (std::size_t r = 0; r < s.rows.size(); ++r)
+      for (std::size_t c = 0; c < count; ++c)
+        if (const std::optional<nanoseconds> t = of(r, c); t && t->ns > 0) {
+          if (largest < *t) largest = *t;
+          if (smallest.ns == 0 || *t < smallest) smallest = *t;
+        }
+    const triage_words::time_unit unit = triage_words::unit_of(largest, smallest, ascii_);
+    for (std::size_t r = 0; r < s.rows.size(); ++r)
+      for (std::size_t c = 0; c < count; ++c) {
+        const std::optional<nanoseconds> t = of(r, c);
+        s.rows[r][first + c] = t ? std::string(before).append(unit.text(*t)) : mark("\u2013", "-");
+      }
+  }
   static std::string path_of(const kernel::place& p);                      // "layers/linear.py:123 forward (98%)"
 
  private:
   const kernel::triage_report& r_;
+  kernel_labels labels_;
   bool ascii_;
 };
 
@@ -21505,6 +21785,34 @@ class triage_facts {
 namespace hotpath::inline HOTPATH_ABI::report::detail {
 
 using triage_words::ratio;
+
+HOTPATH_FN triage_words::time_unit triage_words::unit_of(nanoseconds largest, nanoseconds smallest, bool ascii) {
+  constexpr double per_ns[] = {1e-9, 1e-6, 1e-3, 1};
+  const std::string_view names[] = {" s", " ms", ascii ? " us" : " \u00B5s", " ns"};
+  const auto of = [](nanoseconds t, double per) { return static_cast<double>(t.ns) * per; };
+  std::size_t unit = 0;
+  while (unit < 3 && of(largest, per_ns[unit]) < (unit == 0 ? 10 : 1)) ++unit;   // seconds from 10 on
+  while (unit < 3 && of(smallest, per_ns[unit]) < 0.01 && of(largest, per_ns[unit + 1]) < 1e5) ++unit;
+  const double low = of(smallest, per_ns[unit]), high = of(largest, per_ns[unit]);
+  return {per_ns[unit], unit == 3 ? 0 : low < 0.1 ? 3 : low >= 10 || high >= 1000 ? 1 : 2, names[unit]};
+}
+
+HOTPATH_FN triage_facts::triage_facts(const kernel::triage_report& r, bool ascii) : r_(r), ascii_(ascii) {
+  for (const kernel::kernel_table& t : r_.kernels)
+    for (const kernel::kernel_row& x : t.rows) labels_.add(x.kernel, x.short_name);
+  for (const kernel::overlap_table& t : r_.overlaps)
+    for (const kernel::overlap_row& x : t.rows) {
+      labels_.add(x.kernel);
+      if (!x.partner.empty()) labels_.add(x.partner);
+    }
+  labels_.finish();
+}
+
+HOTPATH_FN std::size_t triage_facts::devices() const {
+  std::size_t most = 0;
+  for (const kernel::overlap_table& t : r_.overlaps) most = t.time.devices > most ? t.time.devices : most;
+  return most;
+}
 
 HOTPATH_FN std::string triage_facts::time(nanoseconds t) const {
   const double us = t.us();
@@ -21547,6 +21855,7 @@ HOTPATH_FN std::string triage_facts::headline() const {
     }
   }
   std::string out = page::glued(time(total)) + " of GPU work";
+  if (devices() > 1) out += " on " + page::glued(words::count(devices(), "device"));
   if (!r_.steps.empty()) out += " in " + page::glued(words::count(r_.steps.size(), "step"));
   if (!known) return out + " recorded, kernels of graphs are missing";
   if (wall.ns > 0) out += ", " + page::glued(words::percent(ratio(busy, wall))) + " busy";
@@ -21607,10 +21916,14 @@ HOTPATH_FN sheet triage_facts::stages() const {
     for (const auto& [name, p] : families(t, 3))
       if (name != "the rest") most += (most.empty() ? "" : ", ") + name + " " + share(p);
     const std::string none = mark("\u2013", "-");
-    s.rows.push_back({std::string(name_of(t.at)), t.steps != 0 ? words::count(t.steps) : none, words::count(t.events), time(t.total),
-                      t.steps != 0 ? time(t.in_steps / static_cast<std::int64_t>(t.steps)) : none, known ? share(100 * ratio(t.busy, t.wall)) : none,
+    s.rows.push_back({std::string(name_of(t.at)), t.steps != 0 ? words::count(t.steps) : none, words::count(t.events), "", "", known ? share(100 * ratio(t.busy, t.wall)) : none,
                       known ? time(t.wall - t.busy) : none, most});
   }
+  fill_times(s, 3, 1, [&](std::size_t i, std::size_t) { return std::optional(r_.kernels[i].total); });
+  fill_times(s, 4, 1, [&](std::size_t i, std::size_t) {
+    const kernel::kernel_table& t = r_.kernels[i];
+    return t.steps != 0 ? std::optional(t.in_steps / static_cast<std::int64_t>(t.steps)) : std::nullopt;
+  });
   return s;
 }
 
@@ -21620,7 +21933,7 @@ HOTPATH_FN sheet triage_facts::kernels(const kernel::kernel_table& t) const {
   using enum cell_kind;
   sheet s{{{"Kernel", name}, {"Category"}, {"GPU time", number}, {"Share", number}, {"Launches", number}, {"Python location (site share)", path}, {"CPU op", name},
            {"Per step", number}, {"Mean", number}, {"p50", number}, {"p95", number}, {"Running share", number}, {"Of busy", number}, {"Of wall", number}}, {},
-          "No kernel rows at or above " + words::fixed(r_.min_share, 1) + "% share.", {}};
+          "No kernel rows at or above " + words::fixed(r_.min_share, 1) + "% share.", {}, 7};
   bool ranks = false;
   for (const kernel::kernel_row& r : t.rows) ranks = ranks || r.ranks;
   if (ranks) s.columns.push_back({"Ranks min / median / max", number});
@@ -21631,11 +21944,12 @@ HOTPATH_FN sheet triage_facts::kernels(const kernel::kernel_table& t) const {
       if (!p.location.empty()) places += (places.empty() ? "" : "; ") + path_of(p);
     std::string what(kernel::family_name(r.what));
     if (!r.detail.empty()) what += " " + r.detail;
-    s.rows.push_back({r.short_name.empty() ? r.kernel : r.short_name, what, table_ms(r.total), share(r.share), words::count(r.launches), places, r.cpu_op,
-                      r.launches_per_step ? words::number(*r.launches_per_step) : mark("\u2013", "-"), time(r.mean), time(r.p50), time(r.p95), share(r.running_share),
+    s.rows.push_back({label(r.kernel), what, "", share(r.share), words::count(r.launches), places, r.cpu_op, r.launches_per_step ? words::number(*r.launches_per_step) : mark("\u2013", "-"), "", "", "", share(r.running_share),
                       r.share_busy ? share(*r.share_busy) : mark("\u2013", "-"), r.share_wall ? share(*r.share_wall) : mark("\u2013", "-")});
     if (ranks) s.rows.back().push_back(r.ranks ? time(r.ranks->min) + " / " + time(r.ranks->median) + " / " + time(r.ranks->max) + " of " + words::count(r.ranks->ranks) : mark("\u2013", "-"));
   }
+  fill_times(s, 2, 1, [&](std::size_t i, std::size_t) { return std::optional(t.rows[i].total); });
+  fill_times(s, 8, 3, [&](std::size_t i, std::size_t c) { return std::optional(c == 0 ? t.rows[i].mean : c == 1 ? t.rows[i].p50 : t.rows[i].p95); });
   return s;
 }
 
@@ -21651,22 +21965,32 @@ HOTPATH_FN sheet triage_facts::overlaps(const kernel::overlap_table& t) const {
   if (!why.empty()) why.insert(0, " ").append(why.ends_with('.') ? "" : ".");
   sheet s{{{"Priority"}, {"Verdict"}, {"Kernel", name}, {"Python scope", path}, {"Formal signal", prose}, {"Dep risk"}, {"Recommendation"},
            {"Saving per step", number}, {"Slower overlapped", number}, {"Hidden by", name}, {"Known pattern", prose}}, {},
-          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + why, {}};
+          "No rows cleared the " + words::fixed(r_.min_share, 1) + "% reporting bar." + why, {}, 7};
   for (const kernel::overlap_row& r : t.rows)
-    s.tips.push_back(r.kernel), s.rows.push_back({r.priority, r.verdict, triage_words::short_of(r.kernel), r.scope, r.signal, r.dependency, r.recommendation, r.saving_per_step ? mark("\u2264 ", "<= ") + time(*r.saving_per_step) : mark("\u2013", "-"),
-                      r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"), triage_words::short_of(r.partner), r.known_family});
+    s.tips.push_back(r.kernel), s.rows.push_back({r.priority, r.verdict, label(r.kernel), r.scope, r.signal, r.dependency, r.recommendation, "", r.inflation ? words::fixed(*r.inflation, 2) + "x" : mark("\u2013", "-"),
+                      r.partner.empty() ? "" : label(r.partner), r.known_family});
+  fill_times(s, 7, 1, [&](std::size_t i, std::size_t) { return t.rows[i].saving_per_step; }, mark("\u2264 ", "<= "));
   return s;
 }
 
 HOTPATH_FN std::string triage_facts::evidence(const kernel::fusion_row& f) const {
   std::string out;
-  for (const auto& [kernel, p] : f.evidence) out += (out.empty() ? "" : "; ") + triage_words::short_of(kernel) + " (" + share(p) + ")";
+  for (const auto& [kernel, p] : f.evidence) out += (out.empty() ? "" : "; ") + (kernel.size() <= 60 ? kernel : kernel::short_name(kernel)) + " (" + share(p) + ")";
+  return out;
+}
+HOTPATH_FN std::string triage_facts::kernels_of(const kernel::kernel_chain& c) const {
+  std::string out;
+  for (std::size_t i = 0, end; i < c.kernels.size(); i = end) {
+    for (end = i + 1; end < c.kernels.size() && c.kernels[end] == c.kernels[i];) ++end;
+    out.append(out.empty() ? "" : mark(" \u2192 ", " > ")).append(c.kernels[i]);
+    if (end - i > 1) out.append(mark("\u00A0\u00D7", "\u00A0x")).append(std::to_string(end - i));
+  }
   return out;
 }
 HOTPATH_FN std::string triage_facts::conditions(const kernel::fusion_row& f) const {
   std::string out;
   for (const auto& [condition, state] : f.conditions) {
-    const std::string sign = state == kernel::condition_state::met ? mark("\u2713 ", "yes: ") : state == kernel::condition_state::not_met ? mark("\u2717 ", "no: ") : "? ";
+    const std::string sign = state == kernel::condition_state::met ? mark("\u2713\u00A0", "yes:\u00A0") : state == kernel::condition_state::not_met ? mark("\u2717\u00A0", "no:\u00A0") : "?\u00A0";
     out += (out.empty() ? "" : "; ") + sign + condition;
   }
   return out;
@@ -21676,21 +22000,23 @@ HOTPATH_FN sheet triage_facts::fusions(const kernel::fusion_table& t) const {
   using enum cell_kind;
   sheet s{{{"Pattern", prose}, {"Confidence"}, {"Related GPU time", number}, {"Share", number}, {"Evidence kernels", prose}, {"Current kernel Python location", path},
            {"Candidate fused Python path", path}, {"Rationale", prose}, {"State"}, {"Adjacent", number}, {"Gain per step", number}, {"Conditions", prose}}, {},
-          "No medium-confidence source-backed fusion opportunity matched this trace.", {}};
+          "No medium-confidence source-backed fusion opportunity matched this trace.", {}, 8};
   for (const kernel::fusion_row& f : t.rows)
-    s.rows.push_back({f.pattern + (f.id.empty() ? "" : " (" + f.id + ")"), f.confidence, table_ms(f.related), share(f.share), evidence(f), triage_words::list(f.locations, "; "), f.candidate, f.rationale,
+    s.rows.push_back({f.pattern + (f.id.empty() ? "" : " (" + f.id + ")"), f.confidence, "", share(f.share), evidence(f), triage_words::list(f.locations, "; "), f.candidate, f.rationale,
                       std::string(kernel::fusion_state_names[static_cast<std::size_t>(f.state)]),
-                      f.adjacency ? share(*f.adjacency) + " of " + words::count(f.repetitions) : mark("\u2013", "-"),
-                      f.gain_per_step ? mark("\u2264 ", "<= ") + time(*f.gain_per_step) : mark("\u2013", "-"), conditions(f)});
+                      f.adjacency ? share(*f.adjacency) + " of " + words::count(f.repetitions) : mark("\u2013", "-"), "", page::spaced(conditions(f))});
+  fill_times(s, 2, 1, [&](std::size_t i, std::size_t) { return std::optional(t.rows[i].related); });
+  fill_times(s, 10, 1, [&](std::size_t i, std::size_t) { return t.rows[i].gain_per_step; }, mark("\u2264 ", "<= "));
   return s;
 }
 
 HOTPATH_FN sheet triage_facts::chains(const kernel::fusion_table& t) const {
   using enum cell_kind;
-  sheet s{{{"Kernels that follow each other", prose}, {"Would be saved", number}, {"Share", number}, {"Adjacent", number}, {"Gain per step", number}, {"First kernel's location", path}}, {}, {}, {}};
+  sheet s{{{"Kernels that follow each other", prose}, {"Saved by one kernel", number}, {"Share", number}, {"Adjacent", number}, {"Per step", number}, {"First kernel's location", path}}, {}, {}, {}};
   for (const kernel::kernel_chain& c : t.chains)
-    s.rows.push_back({triage_words::list(c.kernels, mark(" \u2192 ", " > ")), table_ms(c.related), share(c.share), share(c.adjacency) + " of " + words::count(c.repetitions),
-                      c.gain_per_step ? mark("\u2264 ", "<= ") + time(*c.gain_per_step) : mark("\u2013", "-"), c.location});
+    s.rows.push_back({page::spaced(kernels_of(c)), "", share(c.share), share(c.adjacency) + " of " + words::count(c.repetitions), "", c.location});
+  fill_times(s, 1, 1, [&](std::size_t i, std::size_t) { return std::optional(t.chains[i].related); }, mark("\u2264 ", "<= "));
+  fill_times(s, 4, 1, [&](std::size_t i, std::size_t) { return t.chains[i].gain_per_step; }, mark("\u2264 ", "<= "));
   return s;
 }
 
@@ -21702,7 +22028,10 @@ HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device
   if (t.wall.ns <= 0) return out;
   const std::string dot = mark(" \u00B7 ", " | ");
   const auto part = [&](nanoseconds x) { return page::glued(time(x)) + " (" + page::glued(words::percent(ratio(x, t.wall))) + ")"; };
-  out.emplace_back("wall", page::glued(time(t.wall)) + dot + "busy " + part(t.busy) + dot + "idle " + part(t.idle) + (t.streams != 0 ? dot + page::glued(words::count(t.streams, "stream")) : ""));
+  const bool several = t.devices > 1;
+  std::string wall = page::glued(time(t.wall)) + (several ? ", the sum of " + page::glued(words::count(t.devices, "device")) : "") + dot + "busy " + part(t.busy) + dot + "idle " + part(t.idle);
+  if (t.streams != 0) wall += dot + (several && t.streams > 1 ? "up to " : "") + page::glued(words::count(t.streams, "stream")) + (several ? " each" : "");
+  out.emplace_back("wall", wall);
   std::string idle;
   for (std::size_t i = 0; i < 6; ++i)
     if (t.idle_by[i].gaps != 0 || t.idle_by[i].time.ns != 0)
@@ -21741,7 +22070,9 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
 HOTPATH_FN sheet triage_facts::cpu_ops() const {
   using enum cell_kind;
   sheet s{{{"Operator", name}, {"Self time", number}, {"Share", number}, {"Calls", number}, {"Total", number}}, {}, {}, {}};
-  for (const kernel::cpu_row& c : r_.cpu_ops) s.rows.push_back({c.op, time(c.self), share(c.share), words::count(c.calls), time(c.total)});
+  for (const kernel::cpu_row& c : r_.cpu_ops) s.rows.push_back({c.op, "", share(c.share), words::count(c.calls), ""});
+  fill_times(s, 1, 1, [&](std::size_t i, std::size_t) { return std::optional(r_.cpu_ops[i].self); });
+  fill_times(s, 4, 1, [&](std::size_t i, std::size_t) { return std::optional(r_.cpu_ops[i].total); });
   return s;
 }
 
@@ -22753,9 +23084,10 @@ class triage_text {
   void stages() {
     const sheet s = facts_.stages();
     if (s.rows.empty()) return;
-    page_.heading("Stages");
-    if (page_.width() >= 110) return print_sheet(page_, s, {0, 1, 2, 3, 4, 5, 6, 7});
-    print_sheet(page_, s, page_.width() >= 72 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6} : std::vector<std::size_t>{0, 1, 3, 5, 6});
+    page_.heading("Stages", facts_.devices() > 1 ? dot() + "wall, busy and idle time are sums of " + words::count(facts_.devices(), "device") : "", style::dim);
+    const auto chosen = fitting(page_, s, {0, 1, 2, 3, 4, 5, 6, 7}, {7, 2, 4, 1}, 60);
+    print_sheet(page_, s, chosen);
+    if (has(chosen, 7)) return;
     bars();
   }
   // What the families take, as bars: one line per family of each stage.
@@ -22785,26 +23117,43 @@ class triage_text {
     return out;
   }
 
+  std::string joined(std::string a, const std::string& b) const { return a.empty() || b.empty() ? a + b : a.append(page_.dot()) + b; }
   std::string of(std::string_view what, kernel::stage at, bool alone) const { return std::string(what) + (alone && at == kernel::stage::all ? "" : ": " + std::string(name_of(at))); }
 
   void kernels(const kernel::kernel_table& t) {
     page_.heading(of("Kernels", t.at, r_.kernels.size() == 1), dot() + facts_.time(t.total) + " in " + triage_facts::launches(t.events), style::dim);
-    const sheet s = facts_.kernels(t);
-    const std::size_t w = page_.width();
-    if (w >= 170) {
-      print_sheet(page_, s, {3, 11, 2, 4, 7, 8, 9, 10, 1, 0, 5});
-    } else {
-      std::vector<std::vector<std::string>> below;
-      for (std::size_t i = 0; i < t.rows.size(); ++i) {  // what does not fit beside the kernel, in one line: of a long path its end
-        const kernel::kernel_row& r = t.rows[i];
-        std::string line = w < 120 ? page_.clean(s.rows[i][1], 64) : std::string();
-        const auto more = [&](const std::string& x) { line += (line.empty() || x.empty() ? "" : std::string(page_.dot())) + x; };
-        more(page_.clean(r.cpu_op, w / 2));
-        if (!r.places.empty() && columns_of(line) + 30 < w) more(cut(page_.clean(triage_facts::path_of(r.places.front()), 2048), w - 6 - columns_of(line) - (line.empty() ? 0 : 3), 0, page_.ascii()));
-        below.push_back(line.empty() ? std::vector<std::string>{} : std::vector<std::string>{line});
-      }
-      print_sheet(page_, s, w >= 120 ? std::vector<std::size_t>{3, 11, 2, 4, 7, 8, 9, 10, 1, 0} : w >= 76 ? std::vector<std::size_t>{3, 2, 4, 8, 0} : std::vector<std::size_t>{3, 2, 4, 0}, below);
+    sheet s = facts_.kernels(t);
+    const std::size_t where = s.columns.size(), w = page_.width();
+    bool lines = false;
+    for (std::size_t i = 0; i < t.rows.size(); ++i) {
+      const kernel::kernel_row& r = t.rows[i];
+      const std::string place = r.places.empty() ? std::string() : triage_facts::path_of(r.places.front());
+      lines = lines || !place.empty();
+      s.rows[i].push_back(joined(r.cpu_op, place));
     }
+    s.columns.push_back({lines ? "CPU op, location (site share)" : "CPU op", cell_kind::prose});
+    // First the name, then what fits beside it; the rest in lines of its own below, of a path its end.
+    const auto chosen = fitting(page_, s, {3, 11, 2, 4, 7, 8, 9, 10, 1, 0, where}, {where, 11, 9, 10, 7, 1, 8, 4}, w / 2 > 38 ? w / 2 - 2 : 36);
+    std::vector<std::vector<std::string>> below(t.rows.size());
+    for (std::size_t i = 0; i < t.rows.size(); ++i) {
+      const kernel::kernel_row& r = t.rows[i];
+      std::string line;
+      if (!has(chosen, 1)) line = page_.clean(s.rows[i][1], 64);
+      if (!has(chosen, 4)) line = joined(line, triage_facts::launches(r.launches));
+      if (!has(chosen, where)) {
+        const std::size_t room = w - 6, gap = columns_of(page_.dot());
+        const auto behind = [&] { return line.empty() ? 0 : columns_of(line) + gap; };
+        line = joined(line, cut(page_.clean(r.cpu_op), room - behind(), 70, page_.ascii()));
+        const std::string place = r.places.empty() ? std::string() : page_.clean(triage_facts::path_of(r.places.front()), 2048);
+        // Beside the operator if the file's name and what is behind it fit there, else in a line of its own.
+        const std::size_t used = behind(), file = place.rfind('/');
+        const bool beside = used + columns_of(place) <= room || used + 1 + columns_of(std::string_view(place).substr(file == std::string::npos ? 0 : file)) <= room;
+        if (!beside && used != 0) below[i].push_back(std::move(line)), line.clear();
+        line = joined(line, cut(place, beside ? room - used : room, 0, page_.ascii()));
+      }
+      if (!line.empty()) below[i].push_back(std::move(line));
+    }
+    print_sheet(page_, s, chosen, below);
     if (const std::string hidden = facts_.hidden(t); !hidden.empty()) page_.labelled("", 2, hidden, style::dim);
   }
 
@@ -22812,19 +23161,23 @@ class triage_text {
     page_.heading(of("Overlap and idle time", t.at, r_.overlaps.size() == 1), t.basis.empty() ? "" : dot() + "from " + cut(page_.clean(t.basis, 128), page_.width() / 3, 100, page_.ascii()), style::dim);
     for (const auto& [label, text] : facts_.device(t.time)) page_.raw("  "), page_.wrapped(page_.paint(style::dim, label), 2 + columns_of(label), indent + 2, page_.clean(text, 2048));
     if (!t.time.unknown && t.time.wall.ns > 0) page_.blank();
-    sheet s = facts_.overlaps(t);
-    std::vector<std::vector<std::string>> below;
-    for (const kernel::overlap_row& r : t.rows) {
-      std::string line = r.signal;
-      if (!r.dependency.empty()) line += std::string(page_.dot()) + "dependency " + r.dependency;
-      if (!r.partner.empty()) line += std::string(page_.dot()) + "hidden by " + triage_words::short_of(r.partner);
-      if (r.inflation) line += std::string(page_.dot()) + words::fixed(*r.inflation, 2) + "x as long when overlapped";
-      if (!r.known_family.empty()) line += std::string(page_.dot()) + r.known_family;
-      below.push_back({std::move(line)});
-      if (!r.scope.empty() && page_.width() < 170) below.back().push_back(cut(page_.clean(r.scope, 2048), page_.width() - 6, 0, page_.ascii()));
+    const sheet s = facts_.overlaps(t);
+    const std::size_t w = page_.width();
+    const auto chosen = fitting(page_, s, {0, 6, 1, 7, 2, 3}, {3, 1, 7}, w * 2 / 5 > 30 ? w * 2 / 5 : 30);
+    std::vector<std::vector<std::string>> below(t.rows.size());
+    for (std::size_t i = 0; i < t.rows.size(); ++i) {
+      const kernel::overlap_row& r = t.rows[i];
+      std::string line = !has(chosen, 7) && r.saving_per_step ? "saves " + s.rows[i][7] + " per step" : "";
+      if (r.total.ns > 0)
+        line = joined(line, page::glued(facts_.time(r.total)) + ", " + page::glued(facts_.percent(r.share) + " of busy")), line = joined(line, page::glued(facts_.percent(100 * triage_words::ratio(r.exclusive, r.total)) + " alone") + ", " +
+                      page::glued(facts_.percent(100 * triage_words::ratio(r.hidden, r.total)) + " hidden") + (r.partner.empty() ? "" : " by " + facts_.label(r.partner)));
+      if (!r.dependency.empty()) line = joined(line, "dependency " + r.dependency);
+      if (r.inflation) line = joined(line, words::fixed(*r.inflation, 2) + "x as long when overlapped");
+      if (!r.known_family.empty()) line = joined(line, r.known_family);
+      below[i].push_back(std::move(line));
+      if (!r.scope.empty() && !has(chosen, 3)) below[i].push_back(cut(page_.clean(r.scope, 2048), w - 6, 0, page_.ascii()));
     }
-    if (page_.width() >= 170) print_sheet(page_, s, {0, 6, 1, 7, 2, 3}, below);
-    else print_sheet(page_, s, page_.width() >= 76 ? std::vector<std::size_t>{0, 6, 7, 2} : std::vector<std::size_t>{0, 6, 2}, below);
+    print_sheet(page_, s, chosen, below);
     if (t.hidden_rows != 0) page_.labelled("", 2, words::count(t.hidden_rows, "row") + " below the cut", style::dim);
   }
 
@@ -22848,8 +23201,10 @@ class triage_text {
     if (t.rows.empty()) page_.labelled("", 2, facts_.fusions(t).placeholder, style::dim);
     for (const kernel::kernel_chain& c : t.chains) {
       page_.raw("  ");
-      std::string what = triage_words::list(c.kernels, page_.mark(" \u2192 ", " > ")) + ": " + page::glued(facts_.time(c.related)) + ", " + page::glued(facts_.percent(c.share)) + " would be saved by one kernel";
-      if (c.gain_per_step) what += ", at most " + page::glued(facts_.time(*c.gain_per_step)) + " per step";
+      std::string what = facts_.kernels_of(c) + ": one kernel would save at most ";
+      what += page::glued(c.gain_per_step ? facts_.time(*c.gain_per_step) + " per step" : facts_.time(c.related));
+      if (c.gain_per_step && *c.gain_per_step != c.related) what += ", " + page::glued(facts_.time(c.related)) + " in all";
+      what += " (" + page::glued(facts_.percent(c.share)) + ")";
       what += "; " + page::glued(facts_.percent(c.adjacency)) + " of " + page::glued(words::count(c.repetitions, "repetition")) + " are adjacent";
       if (!c.location.empty()) what += "; from " + c.location;
       page_.wrapped(page_.paint(style::warn, "chain"), 7, 17, page_.clean(what, 2048));
@@ -22862,13 +23217,15 @@ class triage_text {
     if (r_.steps.empty()) return;
     constexpr std::size_t most = 12;
     page_.heading("Steps", dot() + words::count(r_.steps.size()), style::dim);
-    print_sheet(page_, facts_.steps(most), page_.width() >= 100 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7, 8} : std::vector<std::size_t>{1, 3, 4, 5, 6, 7});
+    const sheet s = facts_.steps(most);
+    print_sheet(page_, s, fitting(page_, s, {0, 1, 2, 3, 4, 5, 6, 7, 8}, {8, 7, 2, 0, 3}, 24));
     if (r_.steps.size() > most) page_.labelled("", 2, words::count(r_.steps.size() - most) + " more; --format json has them all", style::dim);
   }
   void cpu_ops() {
     if (r_.cpu_ops.empty()) return;
     page_.heading("Operators of the host", dot() + "by self time", style::dim);
-    print_sheet(page_, facts_.cpu_ops(), {2, 1, 3, 4, 0});
+    const sheet s = facts_.cpu_ops();
+    print_sheet(page_, s, fitting(page_, s, {2, 1, 3, 4, 0}, {4, 3}, 30));
   }
 
   void closing() {
@@ -22902,20 +23259,24 @@ inline std::string markdown_cell_of(const sheet& s, std::size_t column, const st
   }
 }
 
+// Columns that say nothing are left out, but for those in front that programs look for.
 inline void markdown_sheet(std::string& out, const sheet& s) {
+  std::vector<std::size_t> shown;
+  for (std::size_t c = 0; c < s.columns.size(); ++c)
+    if (c < s.fixed || s.says(c)) shown.push_back(c);
   out += '|';
-  for (const auto& c : s.columns) out.append(" ").append(c.title).append(" |");
+  for (const std::size_t c : shown) out.append(" ").append(s.columns[c].title).append(" |");
   out += "\n|";
-  for (const auto& c : s.columns) out += c.kind == cell_kind::number ? " ---: |" : " --- |";
+  for (const std::size_t c : shown) out += s.columns[c].kind == cell_kind::number ? " ---: |" : " --- |";
   out += '\n';
   for (const auto& row : s.rows) {
     out += '|';
-    for (std::size_t i = 0; i < row.size(); ++i) out.append(" ").append(markdown_cell_of(s, i, row[i])).append(" |");
+    for (const std::size_t c : shown) out.append(" ").append(markdown_cell_of(s, c, row[c])).append(" |");
     out += '\n';
   }
   if (s.rows.empty()) {
     out.append("| ").append(markdown_prose(s.placeholder, 2048, false)).append(" |");
-    for (std::size_t i = 1; i < s.columns.size(); ++i) out += "  |";
+    for (std::size_t i = 1; i < shown.size(); ++i) out += "  |";
     out += '\n';
   }
 }
@@ -23055,9 +23416,9 @@ template <class F> void csv_columns(const named_step& n, F&& f) {
 }
 template <class F> void csv_columns(const kernel::device_time& t, F&& f) {
   f("stage", name_of(t.at)), f("steps", t.steps), f("streams", t.streams), f("wall_ns", t.wall.ns), f("busy_ns", t.busy.ns), f("idle_ns", t.idle.ns), f("compute_ns", t.compute.ns), f("comm_ns", t.comm.ns);
-  f("memory_ns", t.memory.ns), f("exposed_comm_ns", t.exposed_comm.ns), f("overlapped_ns", t.overlapped.ns);
+  f("memory_ns", t.memory.ns), f("exposed_comm_ns", t.exposed_comm.ns), f("exposed_in_steps_ns", t.exposed_in_steps.ns), f("overlapped_ns", t.overlapped.ns);
   for (std::size_t i = 0; i < 6; ++i) f(kernel::idle_columns[i], t.idle_by[i].time.ns);
-  f("unknown", std::string_view(t.unknown ? std::string_view(*t.unknown) : std::string_view{}));
+  f("unknown", std::string_view(t.unknown ? std::string_view(*t.unknown) : std::string_view{})), f("devices", t.devices);
 }
 
 template <class Row>
@@ -23222,7 +23583,7 @@ nav{columns:2;margin:18px 0}nav ul{margin:0;padding-left:18px}nav a,a{color:inhe
 .good{background:var(--ok)}.partial{background:var(--warn)}.unusable{background:var(--bad)}@media (prefers-color-scheme:dark){.badge{color:#11141a}}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:12px 0}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}ul{padding-left:20px}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}th{color:var(--dim);font-weight:600;text-align:left;white-space:nowrap;border-bottom:1px solid var(--line);padding:6px 14px 6px 0}
-td{padding:5px 14px 5px 0;border-bottom:1px solid var(--soft);vertical-align:top}td.name,td.path,td.prose{overflow-wrap:anywhere}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+td{padding:5px 14px 5px 0;border-bottom:1px solid var(--soft);vertical-align:top}td.name,td.path,td.prose{overflow-wrap:anywhere}.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}.w{white-space:normal;overflow-wrap:anywhere;min-width:150px}
 td.name{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:150px}td.name:first-child{min-width:320px}td.path{font:12px/1.55 ui-monospace,SFMono-Regular,Menlo,"DejaVu Sans Mono",monospace;min-width:200px;color:var(--dim)}td.prose{min-width:180px}
 td.bar{background:linear-gradient(var(--bar),var(--bar)) no-repeat left center/var(--w) 74%;min-width:74px}tr:hover td{background-color:var(--soft)}
 .stack{display:flex;height:22px;border-radius:5px;overflow:hidden;margin:4px 0 6px;background:var(--soft)}.stack i{display:block;height:100%}.stage{color:var(--dim);margin-top:14px}.key{font-size:13px;margin-right:14px;white-space:nowrap}.key i{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:5px}
@@ -23289,7 +23650,7 @@ class bundle_page {
     out_ += "<section>\n<h3>Side by side</h3>\n<p class=\"dim\">GPU time per step where the trace has steps of the stage, else in all; and its share of the stage.</p>\n";
     for (const kernel::across_stage& s : kernel::across(reports)) {
       out_ += "<h4><b>" + html_text(name_of(s.at)) + "</b></h4>\n<div class=\"wide\"><table><thead><tr><th>Family</th>";
-      for (const bundle_item* i : model.items) out_ += "<th class=\"n\">" + html_text(framework_title(i->report.framework)) + "<br>" + html_text(bundle_plan::label(*i), 96) + "</th>";
+      for (const bundle_item* i : model.items) out_ += "<th class=\"n w\">" + html_text(framework_title(i->report.framework)) + "<br>" + html_text(bundle_plan::label(*i), 96) + "</th>";
       out_ += "</tr></thead><tbody>\n";
       const auto row = [&](std::string_view name, const std::vector<kernel::across_cell>& cells, std::string_view c) {
         out_ += "<tr><td class=\"key\">" + (c.empty() ? "" : "<i class=\"" + std::string(c) + "\"></i>") + html_text(name) + "</td>";
@@ -23385,6 +23746,11 @@ class bundle_page {
   void table(const sheet& s, std::vector<std::size_t> chosen = {}, std::size_t bar = SIZE_MAX) {
     if (chosen.empty())
       for (std::size_t c = 0; c < s.columns.size(); ++c) chosen.push_back(c);
+    if (s.rows.empty()) {
+      out_ += "<p class=\"dim\">" + html_text(s.placeholder, 2048) + "</p>\n";
+      return;
+    }
+    std::erase_if(chosen, [&](std::size_t c) { return !s.says(c); });
     constexpr std::string_view classes[] = {"n", "", "name", "path", "prose"};  // by cell_kind
     out_ += "<div class=\"wide\"><table><thead><tr>";
     for (const std::size_t c : chosen) out_.append(s.columns[c].kind == cell_kind::number ? "<th class=\"n\">" : "<th>").append(s.columns[c].title).append("</th>");
@@ -23404,7 +23770,6 @@ class bundle_page {
       }
       out_ += "</tr>\n";
     }
-    if (s.rows.empty()) out_ += "<tr><td class=\"dim\" colspan=\"" + std::to_string(chosen.size()) + "\">" + html_text(s.placeholder, 2048) + "</td></tr>\n";
     out_ += "</tbody></table></div>\n";
   }
 
@@ -23512,8 +23877,8 @@ template <class V, is<kernel::kernel_table> T> void members(V& v, T& t) {
 }
 template <class V, is<kernel::device_time::part> T> void members(V& v, T& p) { v("time_ns", p.time), v("gaps", p.gaps); }
 template <class V, is<kernel::device_time> T> void members(V& v, T& t) {
-  v("steps", t.steps), v("streams", t.streams), v("wall_ns", t.wall), v("busy_ns", t.busy), v("idle_ns", t.idle), v("compute_ns", t.compute), v("comm_ns", t.comm);
-  v("memory_ns", t.memory), v("exposed_comm_ns", t.exposed_comm), v("overlapped_ns", t.overlapped);
+  v("steps", t.steps), v("streams", t.streams), v("devices", t.devices), v("wall_ns", t.wall), v("busy_ns", t.busy), v("idle_ns", t.idle), v("compute_ns", t.compute), v("comm_ns", t.comm);
+  v("memory_ns", t.memory), v("exposed_comm_ns", t.exposed_comm), v("exposed_in_steps_ns", t.exposed_in_steps), v("overlapped_ns", t.overlapped);
   constexpr std::string_view names[] = {"idle_host_bound", "idle_launch_latency", "idle_sync_wait", "idle_graph_gap", "idle_communication", "idle_other"};
   for (std::size_t i = 0; i < 6; ++i) v(names[i], t.idle_by[i]);
   v("unknown", t.unknown, "idle time is known");
@@ -23743,7 +24108,11 @@ namespace detail {
 class compare_text {
  public:
   compare_text(const kernel::comparison& c, const compare_labels& l, const text_options& o)
-      : c_(c), labels_(l), facts_(nothing_, o.ascii), page_(o.width < 60 ? 60 : o.width > 200 ? 200 : o.width, o.color, o.ascii) {}
+      : c_(c), labels_(l), facts_(nothing_, o.ascii), page_(o.width < 60 ? 60 : o.width > 200 ? 200 : o.width, o.color, o.ascii) {
+    for (const kernel::stage_comparison& s : c_.stages)
+      for (const kernel::compare_row& r : s.kernels) names_.add(r.name);
+    names_.finish();
+  }
 
   std::string write() {
     headline();
@@ -23769,7 +24138,7 @@ class compare_text {
   }
   std::string relative(const kernel::change& c) const { return c.relative ? percent(*c.relative) : c.b > 0 ? "new" : facts_.mark("\u2013", "-"); }
   std::string interval(const kernel::change& c) const { return c.ci && c.ci->hi ? "[" + percent(c.ci->lo) + ", " + percent(*c.ci->hi) + "]" : facts_.mark("\u2013", "-"); }
-  std::string time(double ns) const { return facts_.time(nanoseconds{static_cast<std::int64_t>(ns > 0 && ns < 9e18 ? ns + 0.5 : 0)}); }
+  static nanoseconds whole(double ns) { return nanoseconds{static_cast<std::int64_t>(ns > 0 && ns < 9e18 ? ns + 0.5 : 0)}; }
 
   void headline() {
     using enum kernel::change_verdict;
@@ -23791,9 +24160,11 @@ class compare_text {
     page_.heading("Stages", std::string(page_.dot().substr(1)) + "time of a step, from its first GPU work to its last", style::dim);
     sheet s{{{"stage"}, {"steps A", number}, {"steps B", number}, {"A", number}, {"B", number}, {"change", number}, {"95 % interval", number}, {"verdict"}, {"busy A", number}, {"busy B", number}, {"p", number}}, {}, {}, {}};
     for (const kernel::stage_comparison& x : c_.stages)
-      s.rows.push_back({std::string(name_of(x.at)), words::count(x.a_steps), words::count(x.b_steps), time(x.step_time.a), time(x.step_time.b), relative(x.step_time), interval(x.step_time),
-                        std::string(kernel::name_of(x.step_time.what)), time(x.busy.a), time(x.busy.b), x.ranks ? (x.ranks->p < 0.001 ? "< 0.001" : words::number(x.ranks->p)) : facts_.mark("\u2013", "-")});
-    print_sheet(page_, s, page_.width() >= 120 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 10, 7, 8, 9} : page_.width() >= 96 ? std::vector<std::size_t>{0, 1, 2, 3, 4, 5, 6, 7} : std::vector<std::size_t>{0, 3, 4, 5, 6, 7});
+      s.rows.push_back({std::string(name_of(x.at)), words::count(x.a_steps), words::count(x.b_steps), "", "", relative(x.step_time), interval(x.step_time),
+                        std::string(kernel::name_of(x.step_time.what)), "", "", x.ranks ? (x.ranks->p < 0.001 ? "< 0.001" : words::number(x.ranks->p)) : facts_.mark("\u2013", "-")});
+    facts_.fill_times(s, 3, 2, [&](std::size_t i, std::size_t c) { return std::optional(whole(c == 0 ? c_.stages[i].step_time.a : c_.stages[i].step_time.b)); });
+    facts_.fill_times(s, 8, 2, [&](std::size_t i, std::size_t c) { return std::optional(whole(c == 0 ? c_.stages[i].busy.a : c_.stages[i].busy.b)); });
+    print_sheet(page_, s, fitting(page_, s, {0, 1, 2, 3, 4, 5, 6, 10, 7, 8, 9}, {9, 8, 10, 2, 1, 6}, 24));
   }
 
   void rows(std::string_view title, const kernel::stage_comparison& at, const std::vector<kernel::compare_row>& all, bool kernels) {
@@ -23802,11 +24173,14 @@ class compare_text {
     page_.heading(std::string(title) + std::string(name_of(at.at)), std::string(page_.dot().substr(1)) + (at.a_steps != 0 && at.b_steps != 0 ? "per step" : "in all"), style::dim);
     sheet s{{{kernels ? "kernel" : "family", name}, {"A", number}, {"B", number}, {"change", number}, {"95 % interval", number}, {"verdict"}, {"launches A", number}, {"B", number}, {"family"}}, {}, {}, {}};
     for (const kernel::compare_row& r : all)
-      s.rows.push_back({kernels ? triage_words::short_of(r.name) : r.name, time(r.time.a), time(r.time.b), relative(r.time), interval(r.time), std::string(kernel::name_of(r.time.what)), words::count(r.a_launches), words::count(r.b_launches), std::string(kernel::family_name(r.of))});
-    std::vector<std::size_t> chosen = {1, 2, 3, 4, 5, 0};
-    if (page_.width() >= 120) chosen = kernels ? std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7, 8, 0} : std::vector<std::size_t>{1, 2, 3, 4, 5, 6, 7, 0};
-    else if (page_.width() < 90) chosen = {1, 2, 3, 5, 0};
-    print_sheet(page_, s, chosen);
+      s.rows.push_back({kernels ? names_.of(r.name) : r.name, "", "", relative(r.time), interval(r.time), std::string(kernel::name_of(r.time.what)), words::count(r.a_launches), words::count(r.b_launches), kernels ? std::string(kernel::family_name(r.of)) : std::string()});
+    facts_.fill_times(s, 1, 2, [&](std::size_t i, std::size_t c) { return std::optional(whole(c == 0 ? all[i].time.a : all[i].time.b)); });
+    const std::size_t w = page_.width();
+    auto chosen = fitting(page_, s, {1, 2, 3, 4, 5, 6, 7, 8, 0}, {8, 7, 6, 4, 5}, w * 3 / 10 > 28 ? w * 3 / 10 : 28);
+    if (!has(chosen, 7)) std::erase(chosen, 6u);
+    std::vector<std::vector<std::string>> below;
+    for (std::size_t i = 0; i < all.size() && !has(chosen, 5); ++i) below.push_back({s.rows[i][5]});
+    print_sheet(page_, s, chosen, below);
   }
   void list(std::string_view title, const std::vector<std::string>& all) {
     if (all.empty()) return;
@@ -23818,6 +24192,7 @@ class compare_text {
   const compare_labels& labels_;
   const kernel::triage_report nothing_;
   const triage_facts facts_;
+  kernel_labels names_;
   page page_;
 };
 

@@ -51,7 +51,7 @@ inline kernel::triage_report good() {
 
   kernel::overlap_table o;
   o.at = prefill, o.basis = "one trace";
-  o.time.at = prefill, o.time.steps = 1, o.time.streams = 2, o.time.wall = 91_ms, o.time.busy = 88_ms, o.time.idle = 3_ms, o.time.compute = 84_ms, o.time.comm = 4_ms, o.time.memory = 1_ms, o.time.exposed_comm = 3_ms, o.time.overlapped = 2_ms;
+  o.time.at = prefill, o.time.steps = 1, o.time.streams = 2, o.time.wall = 91_ms, o.time.busy = 88_ms, o.time.idle = 3_ms, o.time.compute = 84_ms, o.time.comm = 4_ms, o.time.exposed_in_steps = 2_ms, o.time.memory = 1_ms, o.time.exposed_comm = 3_ms, o.time.overlapped = 2_ms;
   o.time.idle_by[0] = {2_ms, 31}, o.time.idle_by[1] = {600_us, 14}, o.time.idle_by[2] = {400_us, 2};
   kernel::overlap_row w;
   w.at = prefill, w.priority = "P1", w.verdict = "headroom", w.kernel = "ncclDevKernel_AllReduce_Sum_bf16_RING_LL", w.scope = "python/sglang/srt/distributed/parallel_state.py:501 all_reduce";

@@ -9,7 +9,7 @@
 //   A figure that is not known never shows as 0. Names of a trace cannot move a cursor. Same input: same bytes. Thread safety: pure functions.
 #pragma once
 #include <string>
-#include <hotpath/kernel/compare.hpp>
+#include <hotpath/kernel/comparison.hpp>
 #include <hotpath/report/text.hpp>
 
 namespace hotpath::inline HOTPATH_ABI::report {

@@ -384,7 +384,7 @@ template <class F> void csv_columns(const named_step& n, F&& f) {
 }
 template <class F> void csv_columns(const kernel::device_time& t, F&& f) {
   f("stage", name_of(t.at)), f("steps", t.steps), f("streams", t.streams), f("wall_ns", t.wall.ns), f("busy_ns", t.busy.ns), f("idle_ns", t.idle.ns), f("compute_ns", t.compute.ns), f("comm_ns", t.comm.ns);
-  f("memory_ns", t.memory.ns), f("exposed_comm_ns", t.exposed_comm.ns), f("overlapped_ns", t.overlapped.ns);
+  f("memory_ns", t.memory.ns), f("exposed_comm_ns", t.exposed_comm.ns), f("exposed_in_steps_ns", t.exposed_in_steps.ns), f("overlapped_ns", t.overlapped.ns);
   for (std::size_t i = 0; i < 6; ++i) f(kernel::idle_columns[i], t.idle_by[i].time.ns);
   f("unknown", std::string_view(t.unknown ? std::string_view(*t.unknown) : std::string_view{})), f("devices", t.devices);
 }

@@ -53,7 +53,7 @@ template <class V, is<kernel::kernel_table> T> void members(V& v, T& t) {
 template <class V, is<kernel::device_time::part> T> void members(V& v, T& p) { v("time_ns", p.time), v("gaps", p.gaps); }
 template <class V, is<kernel::device_time> T> void members(V& v, T& t) {
   v("steps", t.steps), v("streams", t.streams), v("devices", t.devices), v("wall_ns", t.wall), v("busy_ns", t.busy), v("idle_ns", t.idle), v("compute_ns", t.compute), v("comm_ns", t.comm);
-  v("memory_ns", t.memory), v("exposed_comm_ns", t.exposed_comm), v("overlapped_ns", t.overlapped);
+  v("memory_ns", t.memory), v("exposed_comm_ns", t.exposed_comm), v("exposed_in_steps_ns", t.exposed_in_steps), v("overlapped_ns", t.overlapped);
   constexpr std::string_view names[] = {"idle_host_bound", "idle_launch_latency", "idle_sync_wait", "idle_graph_gap", "idle_communication", "idle_other"};
   for (std::size_t i = 0; i < 6; ++i) v(names[i], t.idle_by[i]);
   v("unknown", t.unknown, "idle time is known");
