@@ -273,6 +273,7 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
       if (o.at == at) return !o.time.unknown;
     return false;
   };
+  std::vector<nanoseconds> idle;                     // by step
   for (std::size_t i = 0; i < r_.steps.size() && i < most; ++i) {
     const kernel::step& x = r_.steps[i];
     const std::string none = mark("\u2013", "-");
@@ -280,13 +281,19 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
     const auto whole = [&](const std::optional<std::int64_t>& v) { return v && *v >= 0 ? words::count(static_cast<std::uint64_t>(*v)) : none; };
     const auto tokens = sum(x.context_tokens, x.generation_tokens);
     const nanoseconds span = x.events != 0 ? x.gpu_end - x.gpu_begin : nanoseconds{};
-    nanoseconds gaps{};                              // those that its work ends, with the one before it: of all steps together the stage's idle time
+    nanoseconds& gaps = idle.emplace_back();         // those that its work ends, with the one before it: of all steps together the stage's idle time
     std::size_t longest = 0;
     for (std::size_t c = 0; c < std::size(x.idle_by); ++c) gaps += x.idle_by[c], longest = x.idle_by[longest] < x.idle_by[c] ? c : longest;
     s.rows.push_back({i < r_.step_names.size() ? r_.step_names[i] : "", std::string(name_of(x.what)), whole(sum(x.context_requests, x.generation_requests)), whole(tokens),
-                      span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, gaps_known(x.what) ? time(gaps) : none,
+                      "", "", "",
                       tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none, gaps != nanoseconds{} ? std::string(kernel::idle_cause_names[longest]) : none});
   }
+  fill_times(s, 4, 2, [&](std::size_t i, std::size_t c) {
+    const kernel::step& x = r_.steps[i];
+    const bool known = x.events != 0 && x.gpu_begin < x.gpu_end;
+    return known ? std::optional(c == 0 ? x.gpu_end - x.gpu_begin : x.gpu_busy) : std::nullopt;
+  });
+  fill_times(s, 6, 1, [&](std::size_t i, std::size_t) { return gaps_known(r_.steps[i].what) ? std::optional(idle[i]) : std::nullopt; });
   return s;
 }
 
