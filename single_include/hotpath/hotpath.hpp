@@ -17690,7 +17690,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   out.time = account(s, at, v, beside);
   if (v.events.empty()) return out.no_rows = "no GPU work in this stage", out;
   if (out.time.unknown) return out.no_rows = *out.time.unknown, out;
-  if (out.time.streams < 2) return out.no_rows = "only one stream has work: nothing can overlap", out;
+  if (out.time.streams < 2) return out.no_rows = out.time.devices > 1 ? "no device has work on two streams: nothing can overlap" : "only one stream has work: nothing can overlap", out;
 
   const auto& gpu = s.trace->gpu;
   nanoseconds alone[5] = {}, alone_in_steps[5] = {};   // by class
@@ -22050,6 +22050,7 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
       if (o.at == at) return !o.time.unknown;
     return false;
   };
+  std::vector<nanoseconds> idle;                     // by step
   for (std::size_t i = 0; i < r_.steps.size() && i < most; ++i) {
     const kernel::step& x = r_.steps[i];
     const std::string none = mark("\u2013", "-");
@@ -22057,13 +22058,19 @@ HOTPATH_FN sheet triage_facts::steps(std::size_t most) const {
     const auto whole = [&](const std::optional<std::int64_t>& v) { return v && *v >= 0 ? words::count(static_cast<std::uint64_t>(*v)) : none; };
     const auto tokens = sum(x.context_tokens, x.generation_tokens);
     const nanoseconds span = x.events != 0 ? x.gpu_end - x.gpu_begin : nanoseconds{};
-    nanoseconds gaps{};                              // those that its work ends, with the one before it: of all steps together the stage's idle time
+    nanoseconds& gaps = idle.emplace_back();         // those that its work ends, with the one before it: of all steps together the stage's idle time
     std::size_t longest = 0;
     for (std::size_t c = 0; c < std::size(x.idle_by); ++c) gaps += x.idle_by[c], longest = x.idle_by[longest] < x.idle_by[c] ? c : longest;
     s.rows.push_back({i < r_.step_names.size() ? r_.step_names[i] : "", std::string(name_of(x.what)), whole(sum(x.context_requests, x.generation_requests)), whole(tokens),
-                      span.ns > 0 ? time(span) : none, span.ns > 0 ? time(x.gpu_busy) : none, gaps_known(x.what) ? time(gaps) : none,
+                      "", "", "",
                       tokens && span.ns > 0 ? words::grouped(static_cast<double>(*tokens) / span.s()) : none, gaps != nanoseconds{} ? std::string(kernel::idle_cause_names[longest]) : none});
   }
+  fill_times(s, 4, 2, [&](std::size_t i, std::size_t c) {
+    const kernel::step& x = r_.steps[i];
+    const bool known = x.events != 0 && x.gpu_begin < x.gpu_end;
+    return known ? std::optional(c == 0 ? x.gpu_end - x.gpu_begin : x.gpu_busy) : std::nullopt;
+  });
+  fill_times(s, 6, 1, [&](std::size_t i, std::size_t) { return gaps_known(r_.steps[i].what) ? std::optional(idle[i]) : std::nullopt; });
   return s;
 }
 

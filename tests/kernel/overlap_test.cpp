@@ -199,6 +199,8 @@ TEST_CASE("kernel: where only one stream has work, no row is shown and the reaso
   for (int i = 0; i < 50; ++i) two.add("all_reduce", 100.0 * i, 90, {.what = family::comm, .device = static_cast<std::uint16_t>((i + 1) % 2)});
   two.finish();
   CHECK(kernel::overlap(two.s, stage::all).rows.empty());
+  CHECK(kernel::overlap(two.s, stage::all).no_rows == "no device has work on two streams: nothing can overlap");
+  CHECK(kernel::overlap(two.s, stage::all).time.devices == 2);
   // An event without length on a second stream is no work there.
   b.t.gpu.push_back({.begin = 500_us, .duration = 0_ns, .name = b.t.gpu[0].name, .stream = 9});
   b.s.identity_of.push_back(0), b.s.chosen.push_back(static_cast<std::uint32_t>(b.t.gpu.size() - 1));

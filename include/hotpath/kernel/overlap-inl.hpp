@@ -185,7 +185,7 @@ HOTPATH_FN overlap_table overlap(const subject& s, stage at, const overlap_optio
   out.time = account(s, at, v, beside);
   if (v.events.empty()) return out.no_rows = "no GPU work in this stage", out;
   if (out.time.unknown) return out.no_rows = *out.time.unknown, out;
-  if (out.time.streams < 2) return out.no_rows = "only one stream has work: nothing can overlap", out;
+  if (out.time.streams < 2) return out.no_rows = out.time.devices > 1 ? "no device has work on two streams: nothing can overlap" : "only one stream has work: nothing can overlap", out;
 
   const auto& gpu = s.trace->gpu;
   nanoseconds alone[5] = {}, alone_in_steps[5] = {};   // by class
