@@ -70,7 +70,6 @@ inline std::vector<std::string> differences(const std::vector<std::string_view>&
       differ = differ || here[i] != here[0];
       is_long = is_long || here[i].size() > long_piece;
       for (std::size_t k = 0; k < i && !scoped; ++k) scoped = here[i] != here[k] && without_scope(here[i]) == without_scope(here[k]);
-      if (names.size() > 64) scoped = true;   // not worth the square
     }
     if (!differ) continue;
     std::vector<std::string> shown;
@@ -117,7 +116,8 @@ HOTPATH_FN void kernel_labels::finish() {
     std::vector<std::string_view> names;
     for (end = i; end < n && all_[order[end]].label == all_[order[i]].label; ++end) names.push_back(all_[order[end]].kernel);
     if (names.size() == 1) continue;
-    const std::vector<std::string> differ = differences(names);
+    constexpr std::size_t most = 64;   // more are numbered: every two of a group are compared
+    const std::vector<std::string> differ = names.size() <= most ? differences(names) : std::vector<std::string>(names.size());
     for (std::size_t k = 0; k < names.size(); ++k) {
       constexpr std::size_t room = 28;
       bool alone = differ[k].size() <= room;
