@@ -3,6 +3,7 @@
 #include "progress.hpp"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -74,6 +75,8 @@ std::string progress_line(std::string_view what, std::uint64_t done, std::uint64
 
 bool is_nsys(const std::string& path) {
   if (path.ends_with(".nsys-rep") || path.ends_with(".qdrep") || path.ends_with(".qdstrm")) return true;  // its reader says what to do
+  struct stat s {};
+  if (::stat(path.c_str(), &s) == 0 && !S_ISREG(s.st_mode)) return false;   // what is read from a pipe is gone, and SQLite needs a file
   char first[16];
   std::FILE* const f = std::fopen(path.c_str(), "rb");
   const std::size_t n = f != nullptr ? std::fread(first, 1, sizeof first, f) : 0;

@@ -232,6 +232,19 @@ TEST_CASE("tools: trace convert writes a file that appears whole, replaces a reg
   CHECK(document::parse(hotpath({"trace", "info", "m.json", "--json"}).out)["kernels"] == document::parse(hotpath({"trace", "info", *nsys, "--json"}).out)["kernels"]);
 }
 
+TEST_CASE("tools: a trace may come through a pipe, plain or packed, where one reading is enough") {
+  const tool hotpath;
+  hotpath.dir.write("r.json", trace_of(0, "1700000000000000000"));
+  const std::string want = hotpath({"stats", "r.json"}).out;
+  CHECK(want.size() > 100);
+  for (const char* feed : {"cat", "gzip -c"}) {
+    const auto f = hotpath_test::run({"sh", "-c", std::string(feed) + " r.json | " + HOTPATH_TOOL + " stats /dev/stdin"}, {.directory = hotpath.dir.path()});
+    CAPTURE(f.err);
+    CHECK(f.code == 0);
+    CHECK(f.out == want);
+  }
+}
+
 TEST_CASE("tools: a slice that fails while it is written leaves the older output as it was") {
   const tool hotpath;
   hotpath.dir.write("r.json", trace_of(0, "1700000000000000000"));
