@@ -8,6 +8,7 @@
 #include <hotpath/core/detail/id_index.hpp>
 #include <hotpath/core/json.hpp>
 #include <hotpath/trace/detail/links.hpp>
+#include <hotpath/trace/detail/own_member.hpp>
 #include <hotpath/trace/file_name.hpp>
 #include <hotpath/trace/write_chrome.hpp>
 
