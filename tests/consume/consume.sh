@@ -92,7 +92,8 @@ missing() {  # what a configure says when a package is not there
     "${all[@]}" -DHOTPATH_BUILD_TOOLS=OFF -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON
   rm -rf none
   say "${all[@]}" -DHOTPATH_BUILD_TESTS=OFF -DHOTPATH_BUILD_TOOLS=OFF -DHOTPATH_BUILD_EXAMPLES=OFF -DHOTPATH_FMT=OFF \
-    -DCMAKE_DISABLE_FIND_PACKAGE_SQLite3=ON > table.log
+    -DCMAKE_DISABLE_FIND_PACKAGE_SQLite3=ON -DHOTPATH_ISAL_LIBRARY:FILEPATH= -DHOTPATH_ISAL_FOLDER:PATH= > table.log  # those two: looked for, not there
+  grep -E '^--   isal +off ISA-L >= 2.30 not found \(apt-get install libisal-dev\)' table.log
   grep -E '^--   sqlite +off SQLite >= 3.37 not found \(apt-get install libsqlite3-dev\)' table.log
   grep -E '^--   fmt +off HOTPATH_FMT=OFF' table.log
   grep -E '^--   nlohmann +on  nlohmann_json' table.log
