@@ -22024,21 +22024,22 @@ HOTPATH_FN sheet triage_facts::chains(const kernel::fusion_table& t) const {
 
 HOTPATH_FN std::vector<std::pair<std::string, std::string>> triage_facts::device(const kernel::device_time& t) const {
   std::vector<std::pair<std::string, std::string>> out;
-  if (t.unknown) return out.emplace_back("not known", *t.unknown), out;
+  const auto say = [&](const char* what, std::string text) { out.push_back({what, std::move(text)}); };
+  if (t.unknown) return say("not known", *t.unknown), out;
   if (t.wall.ns <= 0) return out;
   const std::string dot = mark(" \u00B7 ", " | ");
   const auto part = [&](nanoseconds x) { return page::glued(time(x)) + " (" + page::glued(words::percent(ratio(x, t.wall))) + ")"; };
   const bool several = t.devices > 1;
   std::string wall = page::glued(time(t.wall)) + (several ? ", the sum of " + page::glued(words::count(t.devices, "device")) : "") + dot + "busy " + part(t.busy) + dot + "idle " + part(t.idle);
   if (t.streams != 0) wall += dot + (several && t.streams > 1 ? "up to " : "") + page::glued(words::count(t.streams, "stream")) + (several ? " each" : "");
-  out.emplace_back("wall", wall);
+  say("wall", std::move(wall));
   std::string idle;
   for (std::size_t i = 0; i < 6; ++i)
     if (t.idle_by[i].gaps != 0 || t.idle_by[i].time.ns != 0)
       idle += (idle.empty() ? "" : dot) + std::string(kernel::idle_cause_names[i]) + " " + page::glued(time(t.idle_by[i].time)) + " in " + page::glued(words::count(t.idle_by[i].gaps, "gap"));
-  if (!idle.empty()) out.emplace_back("idle", idle);
-  if (t.comm.ns > 0) out.emplace_back("communication", page::glued(time(t.comm)) + ", " + part(t.exposed_comm) + " of it exposed");
-  if (t.overlapped.ns > 0) out.emplace_back("overlapped", part(t.overlapped) + " with two or more streams active");
+  if (!idle.empty()) say("idle", std::move(idle));
+  if (t.comm.ns > 0) say("communication", page::glued(time(t.comm)) + ", " + part(t.exposed_comm) + " of it exposed");
+  if (t.overlapped.ns > 0) say("overlapped", part(t.overlapped) + " with two or more streams active");
   return out;
 }
 
