@@ -251,8 +251,8 @@ void triage_bundle(CLI::App& app, tools::bundle_flags& f) {
   value(a, "--title", f.title, "TEXT", "of the document", "output");
   value(a, "--output", f.output, "FILE", "instead of stdout", "output");
   flag(a, "--no-contents", f.no_contents, "without the list of contents", "output");
-  value(a, "--format", f.out.format, "NAME", "md or html (default: md)", "output");
-  a->footer("example:\n  hotpath triage-bundle sglang=a.json.gz vllm=b.json.gz --format html \\\n      --output ab.html");
+  value(a, "--format", f.out.format, "NAME", "md or html (default: as the name of FILE ends,\nelse md)", "output");
+  a->footer("example:\n  hotpath triage-bundle sglang=a.json.gz vllm=b.json.gz --output ab.html");
 }
 
 void diff(CLI::App& app, tools::diff_flags& f) {

@@ -26,7 +26,8 @@ bool is_report(const std::string& path) {
 }  // namespace
 
 exit_code triage_bundle(const bundle_flags& f) {
-  const auto format = format_of(f.out, {"md", "html"});
+  const bool page = f.output && (text::lower(*f.output).ends_with(".html") || text::lower(*f.output).ends_with(".htm"));   // the name says it
+  const auto format = page ? format_of(f.out, {"html", "md"}) : format_of(f.out, {"md", "html"});
   if (!format) return fail(format.error(), exit_code::usage);
   std::vector<std::pair<std::string, std::string>> named;   // label, path
   std::vector<std::string> inputs;

@@ -127,6 +127,12 @@ TEST_CASE("tools: an output that nobody may write stays as it is, for root too")
 
 TEST_CASE("tools: the name of an output says what is in it, packed or not") {
   const workplace w;
+  for (const auto& [name, begin] : std::map<std::string, std::string>{{"b.html", "<!DOCTYPE html>"}, {"b.HTM", "<!DOCTYPE html>"}, {"b.md", "# "}, {"b", "# "}}) {
+    const std::string& file = name;
+    CAPTURE(file);
+    CHECK(w({"triage-bundle", "r.json", "--output", name}).code != 2);
+    CHECK(hotpath_test::read_file(w.dir.file(name)).starts_with(begin));
+  }
   const std::string plain = w({"trace", "convert", "r.json", "--output", "-"}).out, perfetto = w({"trace", "convert", "r.json", "--output", "-", "--to", "perfetto"}).out;
   CHECK(plain.starts_with('{'));
   CHECK(perfetto.starts_with('\n'));  // field 1, a message
