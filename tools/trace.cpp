@@ -479,24 +479,15 @@ exit_code repair(const trace_flags& flags) {
   return r->lost() ? exit_code::partial : exit_code::ok;
 }
 
-// Events that are in the file after slice_file, metadata included. Nothing is written.
-result<std::uint64_t> count_kept(const std::string& path, const model::timeline& t, const trace::selection& s, progress& bar) {
+// Events that slice_file would write, without metadata, which stays whatever is asked for. Nothing is written.
+result<std::uint64_t> count_events(const std::string& path, const model::timeline& t, const trace::selection& s, progress& bar) {
   trace::read_options o;
   bar.into(o);
   auto nowhere = [](std::string_view) { return true; };
   const auto r = trace::slice_file<inflater>(path, t, s, nowhere, o);
   bar.clear();
   if (!r) return r.error();
-  return r->kept;
-}
-// Those among them that are no metadata: metadata is what stays where no category fits.
-result<std::uint64_t> count_events(const std::string& path, const model::timeline& t, trace::selection s, progress& bar) {
-  const auto all = count_kept(path, t, s, bar);
-  s.categories = {"\n"};
-  const auto metadata = count_kept(path, t, s, bar);
-  if (!all) return all;
-  if (!metadata) return metadata;
-  return *all - *metadata;
+  return r->kept - r->metadata;
 }
 
 // What --category can name: the words of a JSON file for its complete events; elsewhere the classes that are there.

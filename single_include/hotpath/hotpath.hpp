@@ -4726,6 +4726,8 @@ enum class trace_fault : std::uint8_t {
   unknown_process,   // an event of a process or thread that the file does not describe
 };
 inline constexpr std::size_t trace_fault_count = 17;
+// Of the file as a whole, not of events that stand in it: what is missing is not known.
+constexpr bool is_of_file(trace_fault f) { return f == trace_fault::truncated || f == trace_fault::damaged || f == trace_fault::bad_checksum; }
 
 struct trace_loss {
   trace_fault fault = trace_fault::truncated;
@@ -13134,9 +13136,15 @@ inline std::vector<std::string> without(std::vector<std::string> x, std::vector<
   std::set_difference(x.begin(), x.end(), y.begin(), y.end(), std::back_inserter(out));
   return out;
 }
-inline void list_both(std::vector<std::string>& out, const char* what, const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  list(out, what, "A", without(a, b));
-  list(out, what, "B", without(b, a));
+// shown(name): as people read it; neighbours that read alike are one.
+template <class Shown>
+void list_both(std::vector<std::string>& out, const char* what, const std::vector<std::string>& a, const std::vector<std::string>& b, Shown shown) {
+  for (const bool of_a : {true, false}) {
+    std::vector<std::string> only = of_a ? without(a, b) : without(b, a);
+    for (std::string& name : only) name = shown(name);
+    only.erase(std::unique(only.begin(), only.end()), only.end());
+    list(out, what, of_a ? "A" : "B", only);
+  }
 }
 
 // Which processes of the two sides are one rank.
@@ -13195,7 +13203,7 @@ inline void match_ranks(const subject& a, const subject& b, std::vector<std::uin
 
 inline bool is_cut(const model::timeline& t) {
   for (const model::trace_loss& l : t.lost)
-    if (l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged || l.fault == model::trace_fault::bad_checksum) return true;
+    if (model::is_of_file(l.fault)) return true;
   return false;
 }
 
@@ -13349,13 +13357,8 @@ HOTPATH_FN comparison compare(const subject& a, const subject& b, const compare_
     };
     step_names(x, steps_a), step_names(y, steps_b);
     std::string what(name_of(at));
-    for (const bool of_a : {true, false}) {
-      std::vector<std::string> only = of_a ? without(kernels_a, kernels_b) : without(kernels_b, kernels_a);
-      for (std::string& name : only) name = short_name(name);   // for people; rows have the whole names
-      only.erase(std::unique(only.begin(), only.end()), only.end());
-      list(out.unmatched, std::string(what).append(": kernels").c_str(), of_a ? "A" : "B", only);
-    }
-    list_both(out.unmatched, std::string(what).append(": steps named").c_str(), steps_a, steps_b);
+    list_both(out.unmatched, std::string(what).append(": kernels").c_str(), kernels_a, kernels_b, [](const std::string& n) { return short_name(n); });   // rows have the whole names
+    list_both(out.unmatched, std::string(what).append(": steps named").c_str(), steps_a, steps_b, [](const std::string& n) { return n; });
     if (!c.reason.empty()) {
       c.step_time.what = c.busy.what = change_verdict::inconclusive;
       for (std::vector<compare_row>* rows : {&c.families, &c.kernels})
@@ -13501,6 +13504,8 @@ class on_track {
       track_ = track, known_ = true;
       first_ = bound([&](const Row& r) { return r.track < track; }, 0, all_.size());
       end_ = bound([&](const Row& r) { return r.track <= track; }, first_, all_.size());
+      number_ = tracks_.number(track);                     // not by the track itself, which may be no_index
+      if (number_ == answers_.size()) answers_.emplace_back();
     }
     const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
     return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
@@ -13511,9 +13516,7 @@ class on_track {
   std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
     const std::uint32_t from = last_before(track, at);
     if (from == model::no_index) return from;
-    const std::uint32_t n = tracks_.number(track);         // not by the track itself, which may be no_index
-    if (n == answers_.size()) answers_.emplace_back();
-    answer& last = answers_[n];
+    answer& last = answers_[number_];
     std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
     while (i != model::no_index && all_[i].end() < at) {
       if (far_out_.empty() && ++steps_ > 8 * all_.size() + 1024) make_short(outer);
@@ -13549,7 +13552,7 @@ class on_track {
   std::size_t steps_ = 0;
   std::vector<std::uint32_t> far_out_;   // empty: not needed yet
   std::size_t first_ = 0, end_ = 0;
-  std::uint32_t track_ = 0;
+  std::uint32_t track_ = 0, number_ = 0;
   bool known_ = false;
   hotpath::detail::id_index tracks_;
   std::vector<answer> answers_;   // by number of the track
@@ -16089,8 +16092,7 @@ HOTPATH_FN std::string sentence_of(const model::trace_loss& l) {
     case trace_fault::missing_column: out = counted(l.count, "column or table").append(l.count == 1 ? " that figures need is missing" : " that figures need are missing"); break;
     case trace_fault::unknown_process: out = counted(l.count, "event").append(" of a process or thread that the file does not describe"); break;
   }
-  const bool placed = l.fault == trace_fault::truncated || l.fault == trace_fault::damaged || l.fault == trace_fault::bad_checksum;
-  if (l.first_byte && !placed) out.append(", the first at byte ").append(std::to_string(*l.first_byte));
+  if (l.first_byte && !model::is_of_file(l.fault)) out.append(", the first at byte ").append(std::to_string(*l.first_byte));
   std::string_view note = l.note;
   while (note.ends_with('.')) note.remove_suffix(1);
   if (!note.empty()) out.append("; ").append(note);
@@ -16444,19 +16446,22 @@ class resolver {
     chains_.push_back(c);
     return at;
   }
-  name_id text_of(name_id frame) {                        // its location, among the sites' texts
-    if (frame == 0) return 0;
-    if (text_of_.size() != t_.names.size()) text_of_.assign(t_.names.size(), no_index);
-    if (text_of_[frame] == no_index) text_of_[frame] = sites_.text(frame_location(t_.name(frame)));
-    return text_of_[frame];
+  // What of a name is shown, among the sites' texts: made once. 0: nothing.
+  template <class Shown>
+  name_id once(std::vector<std::uint32_t>& texts, name_id name, Shown shown) {
+    if (name == 0) return 0;
+    if (texts.size() != t_.names.size()) texts.assign(t_.names.size(), no_index);
+    if (texts[name] == no_index) texts[name] = sites_.text(shown(t_.name(name)));
+    return texts[name];
   }
+  name_id text_of(name_id frame) { return once(text_of_, frame, frame_location); }
   // The ranges that torch's emit_nvtx() makes of operators have numbers of the call in their names: "aten::mm, seq = 4, op_id = 12".
   static std::string_view without_numbers(std::string_view op) {
     const std::size_t at = (std::min)(op.find(", seq = "), op.find(", op_id = "));
     return op.substr(0, at);
   }
   site site_of(name_id op, const chain& c) {
-    site s{.cpu_op = sites_.text(without_numbers(t_.name(op))), .location = text_of(c.best), .priority = c.priority};
+    site s{.cpu_op = once(op_text_of_, op, without_numbers), .location = text_of(c.best), .priority = c.priority};
     for (int i = 0; i < 4; ++i) s.stack[i] = text_of(c.stack[i]);
     return s;
   }
@@ -16487,7 +16492,7 @@ class resolver {
   detail::on_track<model::cpu_op> ops_;
   detail::on_track<model::annotation> marks_;
   hotpath::detail::row_index by_external_, by_frame_;
-  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_;
+  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_, op_text_of_;
   std::vector<std::int16_t> priority_;
   std::vector<chain> chains_;
 };
@@ -28216,7 +28221,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
     std::int64_t spread, middle;
     bool inside;
   };
-  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
+  const auto good = [](std::int64_t apart, std::int64_t best) { return apart / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
   matches out;
   for (std::size_t i = 0, j = 0; i < there.size() && j < here.size();) {
     if (there[i].what != here[j].what) {
@@ -28240,11 +28245,11 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
       best = (std::min)(best, fits.back().spread);
       if (fits.back().inside) best_inside = (std::min)(best_inside, fits.back().spread);
     }
-    const bool inside = !expected && best_inside / 2 <= (nanoseconds{best} + nanoseconds{500}).ns;
+    const bool inside = !expected && good(best_inside, best);
     const fit* chosen = nullptr;
     std::size_t as_good = 0;
     for (const fit& f : fits) {
-      if (!good(f, inside ? best_inside : best)) continue;
+      if (!good(f.spread, inside ? best_inside : best)) continue;
       if (inside && !f.inside) {
         out.assumed = true;
         continue;
@@ -29739,7 +29744,7 @@ model::timeline slice(const model::timeline& t, const selection& s);
 
 struct sliced {
   scanned about;                               // of the file
-  std::uint64_t kept = 0, gpu = 0;             // events written, metadata included; GPU events among them
+  std::uint64_t kept = 0, metadata = 0, gpu = 0;   // events written; among them: metadata, GPU events
   std::uint64_t dropped = 0, bytes = 0;        // no JSON; bytes written
 };
 
@@ -29797,13 +29802,19 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
     detail::slicer some;
     detail::raw_writer out;
     void before(std::string_view text) { out.before(text); }
-    void event(const event_view& e) { if (some.keep(e)) out.event(e.raw); }
+    std::uint64_t metadata = 0;
+    void event(const event_view& e) {
+      if (!some.keep(e)) return;
+      const std::uint64_t before = out.kept;
+      out.event(e.raw);
+      if (e.phase == 'M') metadata += out.kept - before;
+    }
     void after(std::string_view text) { out.after(text); }
   } copy{detail::slicer(t, s), detail::raw_writer(sink)};
   auto scan_result = scan<Inflater>(path, copy, options);
   if (!scan_result) return scan_result.error();
   if (!copy.out.finish(scan_result->lost)) return error{.code = errc::io, .detail = "the slice could not be written"};
-  return sliced{std::move(*scan_result), copy.out.kept, copy.some.gpu, copy.out.dropped, copy.out.bytes};
+  return sliced{std::move(*scan_result), copy.out.kept, copy.metadata, copy.some.gpu, copy.out.dropped, copy.out.bytes};
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::trace

@@ -873,6 +873,8 @@ enum class trace_fault : std::uint8_t {
   unknown_process,   // an event of a process or thread that the file does not describe
 };
 inline constexpr std::size_t trace_fault_count = 17;
+// Of the file as a whole, not of events that stand in it: what is missing is not known.
+constexpr bool is_of_file(trace_fault f) { return f == trace_fault::truncated || f == trace_fault::damaged || f == trace_fault::bad_checksum; }
 
 struct trace_loss {
   trace_fault fault = trace_fault::truncated;
@@ -3360,7 +3362,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
     std::int64_t spread, middle;
     bool inside;
   };
-  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
+  const auto good = [](std::int64_t apart, std::int64_t best) { return apart / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
   matches out;
   for (std::size_t i = 0, j = 0; i < there.size() && j < here.size();) {
     if (there[i].what != here[j].what) {
@@ -3384,11 +3386,11 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
       best = (std::min)(best, fits.back().spread);
       if (fits.back().inside) best_inside = (std::min)(best_inside, fits.back().spread);
     }
-    const bool inside = !expected && best_inside / 2 <= (nanoseconds{best} + nanoseconds{500}).ns;
+    const bool inside = !expected && good(best_inside, best);
     const fit* chosen = nullptr;
     std::size_t as_good = 0;
     for (const fit& f : fits) {
-      if (!good(f, inside ? best_inside : best)) continue;
+      if (!good(f.spread, inside ? best_inside : best)) continue;
       if (inside && !f.inside) {
         out.assumed = true;
         continue;
@@ -4883,7 +4885,7 @@ model::timeline slice(const model::timeline& t, const selection& s);
 
 struct sliced {
   scanned about;                               // of the file
-  std::uint64_t kept = 0, gpu = 0;             // events written, metadata included; GPU events among them
+  std::uint64_t kept = 0, metadata = 0, gpu = 0;   // events written; among them: metadata, GPU events
   std::uint64_t dropped = 0, bytes = 0;        // no JSON; bytes written
 };
 
@@ -4941,13 +4943,19 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
     detail::slicer some;
     detail::raw_writer out;
     void before(std::string_view text) { out.before(text); }
-    void event(const event_view& e) { if (some.keep(e)) out.event(e.raw); }
+    std::uint64_t metadata = 0;
+    void event(const event_view& e) {
+      if (!some.keep(e)) return;
+      const std::uint64_t before = out.kept;
+      out.event(e.raw);
+      if (e.phase == 'M') metadata += out.kept - before;
+    }
     void after(std::string_view text) { out.after(text); }
   } copy{detail::slicer(t, s), detail::raw_writer(sink)};
   auto scan_result = scan<Inflater>(path, copy, options);
   if (!scan_result) return scan_result.error();
   if (!copy.out.finish(scan_result->lost)) return error{.code = errc::io, .detail = "the slice could not be written"};
-  return sliced{std::move(*scan_result), copy.out.kept, copy.some.gpu, copy.out.dropped, copy.out.bytes};
+  return sliced{std::move(*scan_result), copy.out.kept, copy.metadata, copy.some.gpu, copy.out.dropped, copy.out.bytes};
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::trace

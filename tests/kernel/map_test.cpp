@@ -48,6 +48,15 @@ made_trace capture(std::initializer_list<const char*> names, std::string_view la
   m.done();
   return m;
 }
+// One that tells no names, but grids: of one block in "a", of two in "b".
+made_trace shaped_capture() {
+  made_trace m = capture({"a", "b"}, "capture_4_FULL", false);
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    m.t.details.push_back({.grid = {i + 1, 1, 1}, .block = {64, 1, 1}});
+    m.t.api[i + 1].detail = i + 1;
+  }
+  return m;
+}
 // A graph launch within a decode step of a batch, whose kernels are `names`, one after the other.
 void replay(made_trace& m, std::initializer_list<const char*> names, nanoseconds at, int batch) {
   m.annotate(std::string("step[DECODE bs=").append(std::to_string(batch)).append("]"), at, 50_us);
@@ -326,11 +335,7 @@ TEST_CASE("kernel: where a capture tells no names, position counts only if numbe
 }
 
 TEST_CASE("kernel: grid and block decide where a capture tells them but no names; node ids give the order") {
-  made_trace c = capture({"a", "b"}, "capture_4_FULL", false);
-  for (std::uint32_t i = 0; i < 2; ++i) {
-    c.t.details.push_back({.grid = {i + 1, 1, 1}, .block = {64, 1, 1}});
-    c.t.api[i + 1].detail = i + 1;
-  }
+  const made_trace c = shaped_capture();
   const hotpath::model::timeline* const captures[] = {&c.t};
   made_trace m;
   replay(m, {"y", "x"}, 0_us, 100);                                                   // two streams: the second node ran first; the batch does not fit
@@ -389,11 +394,7 @@ TEST_CASE("kernel: calls and operators of a thread that the file does not name a
 }
 
 TEST_CASE("kernel: of replays with the same names each is joined by its own shapes") {
-  made_trace c = capture({"a", "b"}, "capture_4_FULL", false);
-  for (std::uint32_t i = 0; i < 2; ++i) {
-    c.t.details.push_back({.grid = {i + 1, 1, 1}, .block = {64, 1, 1}});
-    c.t.api[i + 1].detail = i + 1;
-  }
+  const made_trace c = shaped_capture();
   const hotpath::model::timeline* const captures[] = {&c.t};
   made_trace m;
   replay(m, {"x", "x"}, 0_us, 100), replay(m, {"x", "x"}, 1000_us, 100);

@@ -201,9 +201,15 @@ inline std::vector<std::string> without(std::vector<std::string> x, std::vector<
   std::set_difference(x.begin(), x.end(), y.begin(), y.end(), std::back_inserter(out));
   return out;
 }
-inline void list_both(std::vector<std::string>& out, const char* what, const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  list(out, what, "A", without(a, b));
-  list(out, what, "B", without(b, a));
+// shown(name): as people read it; neighbours that read alike are one.
+template <class Shown>
+void list_both(std::vector<std::string>& out, const char* what, const std::vector<std::string>& a, const std::vector<std::string>& b, Shown shown) {
+  for (const bool of_a : {true, false}) {
+    std::vector<std::string> only = of_a ? without(a, b) : without(b, a);
+    for (std::string& name : only) name = shown(name);
+    only.erase(std::unique(only.begin(), only.end()), only.end());
+    list(out, what, of_a ? "A" : "B", only);
+  }
 }
 
 // Which processes of the two sides are one rank.
@@ -262,7 +268,7 @@ inline void match_ranks(const subject& a, const subject& b, std::vector<std::uin
 
 inline bool is_cut(const model::timeline& t) {
   for (const model::trace_loss& l : t.lost)
-    if (l.fault == model::trace_fault::truncated || l.fault == model::trace_fault::damaged || l.fault == model::trace_fault::bad_checksum) return true;
+    if (model::is_of_file(l.fault)) return true;
   return false;
 }
 
@@ -416,13 +422,8 @@ HOTPATH_FN comparison compare(const subject& a, const subject& b, const compare_
     };
     step_names(x, steps_a), step_names(y, steps_b);
     std::string what(name_of(at));
-    for (const bool of_a : {true, false}) {
-      std::vector<std::string> only = of_a ? without(kernels_a, kernels_b) : without(kernels_b, kernels_a);
-      for (std::string& name : only) name = short_name(name);   // for people; rows have the whole names
-      only.erase(std::unique(only.begin(), only.end()), only.end());
-      list(out.unmatched, std::string(what).append(": kernels").c_str(), of_a ? "A" : "B", only);
-    }
-    list_both(out.unmatched, std::string(what).append(": steps named").c_str(), steps_a, steps_b);
+    list_both(out.unmatched, std::string(what).append(": kernels").c_str(), kernels_a, kernels_b, [](const std::string& n) { return short_name(n); });   // rows have the whole names
+    list_both(out.unmatched, std::string(what).append(": steps named").c_str(), steps_a, steps_b, [](const std::string& n) { return n; });
     if (!c.reason.empty()) {
       c.step_time.what = c.busy.what = change_verdict::inconclusive;
       for (std::vector<compare_row>* rows : {&c.families, &c.kernels})

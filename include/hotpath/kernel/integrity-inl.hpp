@@ -139,8 +139,7 @@ HOTPATH_FN std::string sentence_of(const model::trace_loss& l) {
     case trace_fault::missing_column: out = counted(l.count, "column or table").append(l.count == 1 ? " that figures need is missing" : " that figures need are missing"); break;
     case trace_fault::unknown_process: out = counted(l.count, "event").append(" of a process or thread that the file does not describe"); break;
   }
-  const bool placed = l.fault == trace_fault::truncated || l.fault == trace_fault::damaged || l.fault == trace_fault::bad_checksum;
-  if (l.first_byte && !placed) out.append(", the first at byte ").append(std::to_string(*l.first_byte));
+  if (l.first_byte && !model::is_of_file(l.fault)) out.append(", the first at byte ").append(std::to_string(*l.first_byte));
   std::string_view note = l.note;
   while (note.ends_with('.')) note.remove_suffix(1);
   if (!note.empty()) out.append("; ").append(note);

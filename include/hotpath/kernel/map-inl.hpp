@@ -121,19 +121,22 @@ class resolver {
     chains_.push_back(c);
     return at;
   }
-  name_id text_of(name_id frame) {                        // its location, among the sites' texts
-    if (frame == 0) return 0;
-    if (text_of_.size() != t_.names.size()) text_of_.assign(t_.names.size(), no_index);
-    if (text_of_[frame] == no_index) text_of_[frame] = sites_.text(frame_location(t_.name(frame)));
-    return text_of_[frame];
+  // What of a name is shown, among the sites' texts: made once. 0: nothing.
+  template <class Shown>
+  name_id once(std::vector<std::uint32_t>& texts, name_id name, Shown shown) {
+    if (name == 0) return 0;
+    if (texts.size() != t_.names.size()) texts.assign(t_.names.size(), no_index);
+    if (texts[name] == no_index) texts[name] = sites_.text(shown(t_.name(name)));
+    return texts[name];
   }
+  name_id text_of(name_id frame) { return once(text_of_, frame, frame_location); }
   // The ranges that torch's emit_nvtx() makes of operators have numbers of the call in their names: "aten::mm, seq = 4, op_id = 12".
   static std::string_view without_numbers(std::string_view op) {
     const std::size_t at = (std::min)(op.find(", seq = "), op.find(", op_id = "));
     return op.substr(0, at);
   }
   site site_of(name_id op, const chain& c) {
-    site s{.cpu_op = sites_.text(without_numbers(t_.name(op))), .location = text_of(c.best), .priority = c.priority};
+    site s{.cpu_op = once(op_text_of_, op, without_numbers), .location = text_of(c.best), .priority = c.priority};
     for (int i = 0; i < 4; ++i) s.stack[i] = text_of(c.stack[i]);
     return s;
   }
@@ -164,7 +167,7 @@ class resolver {
   detail::on_track<model::cpu_op> ops_;
   detail::on_track<model::annotation> marks_;
   hotpath::detail::row_index by_external_, by_frame_;
-  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_;
+  std::vector<std::uint32_t> next_op_, parents_, chain_of_, path_, text_of_, op_text_of_;
   std::vector<std::int16_t> priority_;
   std::vector<chain> chains_;
 };

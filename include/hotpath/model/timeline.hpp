@@ -175,6 +175,8 @@ enum class trace_fault : std::uint8_t {
   unknown_process,   // an event of a process or thread that the file does not describe
 };
 inline constexpr std::size_t trace_fault_count = 17;
+// Of the file as a whole, not of events that stand in it: what is missing is not known.
+constexpr bool is_of_file(trace_fault f) { return f == trace_fault::truncated || f == trace_fault::damaged || f == trace_fault::bad_checksum; }
 
 struct trace_loss {
   trace_fault fault = trace_fault::truncated;

@@ -87,7 +87,7 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
     std::int64_t spread, middle;
     bool inside;
   };
-  const auto good = [](const fit& f, std::int64_t best) { return f.spread / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
+  const auto good = [](std::int64_t apart, std::int64_t best) { return apart / 2 <= (nanoseconds{best} + nanoseconds{500}).ns; };  // a microsecond is nothing between two GPUs
   matches out;
   for (std::size_t i = 0, j = 0; i < there.size() && j < here.size();) {
     if (there[i].what != here[j].what) {
@@ -111,11 +111,11 @@ inline matches match(const std::vector<rendezvous>& there, const std::vector<ren
       best = (std::min)(best, fits.back().spread);
       if (fits.back().inside) best_inside = (std::min)(best_inside, fits.back().spread);
     }
-    const bool inside = !expected && best_inside / 2 <= (nanoseconds{best} + nanoseconds{500}).ns;
+    const bool inside = !expected && good(best_inside, best);
     const fit* chosen = nullptr;
     std::size_t as_good = 0;
     for (const fit& f : fits) {
-      if (!good(f, inside ? best_inside : best)) continue;
+      if (!good(f.spread, inside ? best_inside : best)) continue;
       if (inside && !f.inside) {
         out.assumed = true;
         continue;

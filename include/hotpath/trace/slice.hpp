@@ -43,7 +43,7 @@ model::timeline slice(const model::timeline& t, const selection& s);
 
 struct sliced {
   scanned about;                               // of the file
-  std::uint64_t kept = 0, gpu = 0;             // events written, metadata included; GPU events among them
+  std::uint64_t kept = 0, metadata = 0, gpu = 0;   // events written; among them: metadata, GPU events
   std::uint64_t dropped = 0, bytes = 0;        // no JSON; bytes written
 };
 
@@ -101,13 +101,19 @@ result<sliced> slice_file(const std::string& path, const model::timeline& t, con
     detail::slicer some;
     detail::raw_writer out;
     void before(std::string_view text) { out.before(text); }
-    void event(const event_view& e) { if (some.keep(e)) out.event(e.raw); }
+    std::uint64_t metadata = 0;
+    void event(const event_view& e) {
+      if (!some.keep(e)) return;
+      const std::uint64_t before = out.kept;
+      out.event(e.raw);
+      if (e.phase == 'M') metadata += out.kept - before;
+    }
     void after(std::string_view text) { out.after(text); }
   } copy{detail::slicer(t, s), detail::raw_writer(sink)};
   auto scan_result = scan<Inflater>(path, copy, options);
   if (!scan_result) return scan_result.error();
   if (!copy.out.finish(scan_result->lost)) return error{.code = errc::io, .detail = "the slice could not be written"};
-  return sliced{std::move(*scan_result), copy.out.kept, copy.some.gpu, copy.out.dropped, copy.out.bytes};
+  return sliced{std::move(*scan_result), copy.out.kept, copy.metadata, copy.some.gpu, copy.out.dropped, copy.out.bytes};
 }
 
 }  // namespace hotpath::inline HOTPATH_ABI::trace

@@ -19,6 +19,8 @@ class on_track {
       track_ = track, known_ = true;
       first_ = bound([&](const Row& r) { return r.track < track; }, 0, all_.size());
       end_ = bound([&](const Row& r) { return r.track <= track; }, first_, all_.size());
+      number_ = tracks_.number(track);                     // not by the track itself, which may be no_index
+      if (number_ == answers_.size()) answers_.emplace_back();
     }
     const std::size_t i = bound([&](const Row& r) { return r.begin <= at; }, first_, end_);
     return i == first_ ? model::no_index : static_cast<std::uint32_t>(i - 1);
@@ -29,9 +31,7 @@ class on_track {
   std::uint32_t around(std::uint32_t track, nanoseconds at, Outer outer) {
     const std::uint32_t from = last_before(track, at);
     if (from == model::no_index) return from;
-    const std::uint32_t n = tracks_.number(track);         // not by the track itself, which may be no_index
-    if (n == answers_.size()) answers_.emplace_back();
-    answer& last = answers_[n];
+    answer& last = answers_[number_];
     std::uint32_t i = last.from == from && last.at <= at ? last.found : from;
     while (i != model::no_index && all_[i].end() < at) {
       if (far_out_.empty() && ++steps_ > 8 * all_.size() + 1024) make_short(outer);
@@ -67,7 +67,7 @@ class on_track {
   std::size_t steps_ = 0;
   std::vector<std::uint32_t> far_out_;   // empty: not needed yet
   std::size_t first_ = 0, end_ = 0;
-  std::uint32_t track_ = 0;
+  std::uint32_t track_ = 0, number_ = 0;
   bool known_ = false;
   hotpath::detail::id_index tracks_;
   std::vector<answer> answers_;   // by number of the track
